@@ -1,1 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
+"""QGraph and Schedule to HLS C++ through hls4ml."""

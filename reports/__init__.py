@@ -1,1 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
+"""Results to records, tables, plots and pages."""

@@ -1,1 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
+"""Golden model, host side, engines and the first-difference finder."""
