@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The host side: images to input codes, output tensors to boxes, boxes to accuracy."""
+
+from sim.host.coco import Accuracy, evaluate
+from sim.host.dataset import Dataset, DatasetImage, read_dataset
+from sim.host.decode import Candidates, ScoreForm, decode_boxes, sigmoid
+from sim.host.detector import Detections, dequantize, detect, gather_scales
+from sim.host.draw import draw_detections, save_png, side_by_side
+from sim.host.images import list_images, read_image
+from sim.host.nms import Kept, NmsSettings, suppress
+from sim.host.preprocess import Placement, input_codes, letterbox, normalise
+
+__all__ = [
+    "Accuracy",
+    "Candidates",
+    "Dataset",
+    "DatasetImage",
+    "Detections",
+    "Kept",
+    "NmsSettings",
+    "Placement",
+    "ScoreForm",
+    "decode_boxes",
+    "dequantize",
+    "detect",
+    "draw_detections",
+    "evaluate",
+    "gather_scales",
+    "input_codes",
+    "letterbox",
+    "list_images",
+    "normalise",
+    "read_dataset",
+    "read_image",
+    "save_png",
+    "side_by_side",
+    "sigmoid",
+    "suppress",
+]
