@@ -121,20 +121,19 @@ def _results(detections: Mapping[int, Detections], ids: Sequence[int]) -> list[d
         corners = found.boxes.astype(np.float64)
         sizes = corners[:, 2:] - corners[:, :2]
         rows = np.concatenate([corners[:, :2], sizes], axis=1).tolist()
-        results.extend(
-            {
-                "id": len(results) + 1 + offset,
-                "image_id": image_id,
-                "category_id": ids[label],
-                "bbox": row,
-                "area": row[2] * row[3],
-                "iscrowd": 0,
-                "score": score,
-            }
-            for offset, (row, score, label) in enumerate(
-                zip(rows, found.scores.tolist(), found.classes.tolist(), strict=True)
+        labels, scores = found.classes.tolist(), found.scores.tolist()
+        for row, score, label in zip(rows, scores, labels, strict=True):
+            results.append(
+                {
+                    "id": len(results) + 1,
+                    "image_id": image_id,
+                    "category_id": ids[label],
+                    "bbox": row,
+                    "area": row[2] * row[3],
+                    "iscrowd": 0,
+                    "score": score,
+                }
             )
-        )
     return results
 
 

@@ -14,9 +14,17 @@ from numpy.typing import NDArray
 from quant.errors import InputFileError
 from sim.host.images import read_image
 
-_IMAGE_KEYS = ("id", "file_name", "width", "height")
-_BOX_KEYS = ("id", "image_id", "category_id", "bbox", "area", "iscrowd")
-_CATEGORY_KEYS = ("id", "name")
+_Keys = Mapping[str, type | tuple[type, ...]]
+_IMAGE_KEYS: _Keys = {"id": int, "file_name": str, "width": int, "height": int}
+_BOX_KEYS: _Keys = {
+    "id": int,
+    "image_id": int,
+    "category_id": int,
+    "bbox": list,
+    "area": (int, float),
+    "iscrowd": int,
+}
+_CATEGORY_KEYS: _Keys = {"id": int, "name": str}
 
 
 @dataclass(frozen=True)
@@ -106,6 +114,8 @@ def read_dataset(annotations: Path, images: Path) -> Dataset:
         records[key] = _records(content, key, keys, annotations)
     known = {record["id"] for record in records["images"]}
     categories = {record["name"]: record["id"] for record in records["categories"]}
+    if len(categories) < len(records["categories"]):
+        raise InputFileError(f"annotations {annotations} name a category twice; names must differ")
     for box in records["annotations"]:
         _check_box(box, known, set(categories.values()), annotations)
     found = sorted(
@@ -139,25 +149,23 @@ def _load(path: Path) -> dict[str, Any]:
     return content
 
 
-def _records(
-    content: Mapping[str, Any], key: str, keys: Sequence[str], path: Path
-) -> list[dict[str, Any]]:
-    """Return the list under ``key`` after checking that every record has its keys, once by id."""
+def _records(content: Mapping[str, Any], key: str, keys: _Keys, path: Path) -> list[dict[str, Any]]:
+    """Return the list under ``key``, its records checked for their keys and for unique ids."""
     records = content.get(key)
     if not isinstance(records, list):
         raise InputFileError(f"annotations {path} have no list '{key}'; give a COCO instances file")
     seen: set[int] = set()
     for index, record in enumerate(records):
-        missing = [k for k in keys if not isinstance(record, dict) or k not in record]
-        if missing:
-            raise InputFileError(
-                f"annotations {path}: {key}[{index}] lacks '{missing[0]}'; "
-                f"needed are {', '.join(keys)}"
-            )
+        where = f"annotations {path}: {key}[{index}]"
+        for name, kind in keys.items():
+            if not isinstance(record, dict) or name not in record:
+                raise InputFileError(f"{where} lacks '{name}'; needed are {', '.join(keys)}")
+            if not isinstance(record[name], kind):
+                raise InputFileError(
+                    f"{where} has '{name}' = {record[name]!r} of the wrong type; correct the file"
+                )
         if record["id"] in seen:
-            raise InputFileError(
-                f"annotations {path}: {key}[{index}] repeats id {record['id']}; ids must differ"
-            )
+            raise InputFileError(f"{where} repeats id {record['id']}; ids must differ")
         seen.add(record["id"])
     return records
 
@@ -173,8 +181,7 @@ def _check_box(box: Mapping[str, Any], images: set[int], categories: set[int], p
         )
     numbers = box["bbox"]
     if (
-        not isinstance(numbers, list)
-        or len(numbers) != 4
+        len(numbers) != 4
         or not all(isinstance(n, int | float) and math.isfinite(n) for n in numbers)
         or min(numbers[2:]) < 0
     ):

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Read image files, refusing every one that OpenCV would quietly half decode."""
+"""Read image files, refusing incomplete ones whatever the decoder does.
+
+OpenCV releases differ: some return a cut JPEG with its missing part grey.
+"""
 
 import re
 import zlib
@@ -81,7 +84,7 @@ def list_images(directory: Path) -> tuple[Path, ...]:
 
 
 def _check_complete(data: bytes, path: Path) -> None:
-    """Refuse an empty, foreign or cut file: the decoders pad the missing part with grey."""
+    """Refuse an empty, foreign or cut file."""
     if not data:
         raise InputFileError(f"image {path} is empty (0 bytes); replace it")
     if data.startswith(_JPEG_START):
