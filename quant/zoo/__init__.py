@@ -1,1 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
+"""Known networks and the built-in detector; submodules need torch."""
