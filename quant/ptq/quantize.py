@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Quantize: calibrate, choose formats, lower, measure."""
+
+import itertools
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from quant.floatgraph import FloatConv, FloatGraph, FloatLinear
+from quant.formats import TensorFormat
+from quant.graph import QGraph
+from quant.hostspec import HostSpec
+from quant.nodes import Conv, Linear, Output
+from quant.ptq.calibrate import calibrate
+from quant.ptq.executor import FloatExecutor
+from quant.ptq.formats import owner_steps, plan_formats, row_stops_of
+from quant.ptq.lower import Lowering, dead_filters, edge_names
+from quant.ptq.lowered import run_lowered
+from quant.ptq.observers import RealRange, uniform_grid
+from quant.ptq.settings import QuantizeSettings
+from quant.ptq.steps import Step, plan_steps
+from quant.record import LayerRecord, QuantRecord
+
+Images = npt.NDArray[np.float32]
+
+SQNR_IMAGES = 2
+
+
+@dataclass(frozen=True)
+class Quantized:
+    """Result of a quantization.
+
+    Attributes:
+        graph: The integer graph.
+        host: The host spec, its outputs named as in the integer graph.
+        record: What was measured and decided.
+    """
+
+    graph: QGraph
+    host: HostSpec
+    record: QuantRecord
+
+
+def quantize(
+    graph: FloatGraph,
+    host: HostSpec,
+    batches: Iterable[Images],
+    settings: QuantizeSettings,
+    *,
+    model: str,
+    progress: Callable[[int], None] | None = None,
+) -> Quantized:
+    """Quantize a float network after training.
+
+    Args:
+        graph: The float network, fused and cut.
+        host: What the host does around it.
+        batches: float32 [N, 3, H, W] calibration images, normalised; consumed once, lazily.
+        settings: Bits, scheme, observers, overrides.
+        model: What the user named, for the record.
+        progress: Called with the number of images of each calibrated batch.
+
+    Returns:
+        Graph, host and record.
+
+    Raises:
+        QuantizationError: An override matches nothing, there is no image, or a layer does not fit.
+    """
+    steps = plan_steps(graph)
+    settings.check_patterns([s.name for s in owner_steps(steps)])
+    row_stops = row_stops_of(steps, host, graph)
+    owners = {s.result for s in owner_steps(steps)} - set(row_stops)
+    kept: list[Images] = []
+    statistics = calibrate(graph, steps, owners, row_stops, _keeping(batches, kept), progress)
+    input_format = input_format_of(host, graph.input.shape[0])
+    plan = plan_formats(graph, steps, statistics, settings, input_format, row_stops)
+    lowering = Lowering(graph, steps, plan, statistics, settings, edge_names(steps, plan.formats))
+    lowered = lowering.run()
+    sqnr = _measure(graph, lowered, steps, np.concatenate(kept)[:SQNR_IMAGES])
+    record = QuantRecord(
+        kind="integer",
+        model=model,
+        source_parameters=graph.source_parameters,
+        fused_parameters=_fused_parameters(graph),
+        settings={**settings.to_json(), "calibration_images": statistics.images},
+        notes=(*plan.notes, *lowering.notes),
+        layers=tuple(_layer_records(lowered, lowering.weight_sqnr_db, sqnr)),
+    )
+    name_of = {s.result: s.name for s in steps}
+    outputs = tuple(tuple(name_of[t] for t in scale) for scale in host.outputs)
+    return Quantized(lowered, replace(host, outputs=outputs), record)
+
+
+def input_format_of(host: HostSpec, channels: int) -> TensorFormat:
+    """Return the 8-bit format of the network's input: for x/255 the byte itself."""
+    ends = [
+        (byte - mean) / std
+        for byte in (0.0, 255.0)
+        for mean, std in zip(host.mean, host.std, strict=True)
+    ]
+    scale, zero = uniform_grid(RealRange(min(0.0, *ends), max(0.0, *ends)), 8)
+    return TensorFormat.plain(8, scale, zero, channels)
+
+
+def _keeping(batches: Iterable[Images], kept: list[Images]) -> Iterable[Images]:
+    """Pass batches through and keep the first few images for the SQNR measurement."""
+    have = 0
+    for batch in batches:
+        if have < SQNR_IMAGES:
+            kept.append(batch[: SQNR_IMAGES - have].copy())
+            have += len(kept[-1])
+        yield batch
+
+
+def _measure(
+    graph: FloatGraph, lowered: QGraph, steps: tuple[Step, ...], images: Images
+) -> dict[str, float]:
+    """Return 10*log10(signal/noise) of every node's integer output against the float network."""
+    result_of = {s.name: s.result for s in steps}
+    signal: dict[str, float] = {}
+    noise: dict[str, float] = {}
+    executor = FloatExecutor(graph)
+    fmt = lowered.input.output
+    for image in np.split(images, len(images)):
+        exact: dict[str, torch.Tensor] = {}
+        wanted = set(result_of.values())
+
+        def keep(
+            name: str,
+            tensor: torch.Tensor,
+            exact: dict[str, torch.Tensor] = exact,
+            wanted: set[str] = wanted,
+        ) -> None:
+            if name in wanted:
+                exact[name] = tensor.clone()
+
+        def compare(name: str, codes: torch.Tensor, exact: dict[str, torch.Tensor] = exact) -> None:
+            result = result_of.get(name)
+            if result is None:
+                return
+            truth = exact[result].to(torch.float64).reshape(codes.shape)
+            rows = lowered.formats[name]
+            decoded = codes.to(torch.float64)
+            if rows.codebook is not None:
+                book = torch.tensor(rows.codebook, dtype=torch.float64)
+                decoded = book[codes.to(torch.int64)]
+            scale = torch.from_numpy(rows.scale_per_row)[None, :, None, None]
+            zero = torch.from_numpy(rows.zero_point_per_row)[None, :, None, None]
+            real = (decoded - zero) * scale
+            signal[name] = signal.get(name, 0.0) + float(torch.square(truth).sum())
+            noise[name] = noise.get(name, 0.0) + float(torch.square(truth - real).sum())
+
+        executor.run(image, keep)
+        codes = np.clip(np.floor(image / fmt.scale + fmt.zero_point + 0.5), 0, 255)
+        run_lowered(lowered, codes.astype(np.uint8), compare)
+    return {
+        name: 200.0
+        if noise[name] <= signal[name] * 1e-20
+        else 10.0 * float(np.log10(max(signal[name], 1e-300) / noise[name]))
+        for name in signal
+    }
+
+
+def _layer_records(
+    graph: QGraph, weight_sqnr_db: dict[str, float], sqnr: dict[str, float]
+) -> Iterable[LayerRecord]:
+    for node in itertools.filterfalse(lambda n: isinstance(n, Output), graph.nodes):
+        layer = node if isinstance(node, Conv | Linear) else None
+        yield LayerRecord(
+            name=node.name,
+            kind=type(node).__name__.lower(),
+            weight_bits=layer.weights.bits if layer else 0,
+            act_bits=graph.formats[node.name].bits,
+            scheme=layer.weights.scheme if layer else "",
+            granularity=str(layer.weights.granularity) if layer else "",
+            weight_sqnr_db=weight_sqnr_db.get(node.name),
+            sqnr_db=sqnr.get(node.name),
+            dead_filters=dead_filters(layer.weights) if layer else 0,
+        )
+
+
+def _fused_parameters(graph: FloatGraph) -> int:
+    layers = [op for op in graph.ops if isinstance(op, FloatConv | FloatLinear)]
+    return sum(int(op.weight.size) + int(op.bias.size) for op in layers)

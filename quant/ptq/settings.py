@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Settings of a quantization, checked at the border."""
+
+from dataclasses import asdict, dataclass, replace
+from fnmatch import fnmatchcase
+from typing import Any, Literal
+
+from quant.errors import QuantizationError
+from quant.ptq.observers import RangeMethod
+from quant.weights import Granularity
+
+WeightClip = Literal["minmax", "mse"]
+MIN_WEIGHT_BITS, MAX_WEIGHT_BITS = 2, 8
+MIN_ACT_BITS, MAX_ACT_BITS = 4, 8
+SCHEMES = ("affine", "symmetric")
+GRANULARITIES = (Granularity.LAYER, Granularity.FILTER)
+
+
+@dataclass(frozen=True)
+class LayerOverride:
+    """Other bits for the nodes whose name matches.
+
+    Attributes:
+        pattern: Node name, or a shell-style pattern.
+        weight_bits: Stored bits per weight, or ``None`` to keep.
+        act_bits: Bits of the output codes, or ``None`` to keep.
+    """
+
+    pattern: str
+    weight_bits: int | None
+    act_bits: int | None
+
+    @classmethod
+    def parse(cls, text: str) -> "LayerOverride":
+        """Read ``NAME=8`` (weights), ``NAME=w8``, ``NAME=a8`` or ``NAME=w8a8``.
+
+        Raises:
+            QuantizationError: The text has another form or bits out of range.
+        """
+        pattern, _, value = text.rpartition("=")
+        weight, act = None, None
+        digits = value if value.startswith(("w", "a")) else f"w{value}"
+        if digits.startswith("w"):
+            head, _, tail = digits[1:].partition("a")
+            weight, act = head, tail or None
+        else:
+            act = digits[1:]
+        if not pattern or not all(part is None or part.isdecimal() for part in (weight, act)):
+            raise QuantizationError(
+                f"--layer '{text}' is not of the form NAME=8, NAME=w8, NAME=a8 or NAME=w8a8"
+            )
+        result = cls(pattern, int(weight) if weight else None, int(act) if act else None)
+        if result.weight_bits is not None:
+            check_bits(f"weight bits of --layer '{pattern}'", result.weight_bits, "weight")
+        if result.act_bits is not None:
+            check_bits(f"activation bits of --layer '{pattern}'", result.act_bits, "act")
+        return result
+
+
+def check_bits(thing: str, bits: int, which: Literal["weight", "act"]) -> None:
+    """Refuse bits outside the range of weights or activations.
+
+    Raises:
+        QuantizationError: The bits are out of range.
+    """
+    low, high = (
+        (MIN_WEIGHT_BITS, MAX_WEIGHT_BITS) if which == "weight" else (MIN_ACT_BITS, MAX_ACT_BITS)
+    )
+    if not low <= bits <= high:
+        raise QuantizationError(f"{thing}: {bits} is out of range; choose {low} to {high}")
+
+
+@dataclass(frozen=True)
+class QuantizeSettings:
+    """How to quantize.
+
+    Attributes:
+        weight_bits: Stored bits per weight, 2 to 8.
+        act_bits: Bits of inner activation codes, 4 to 8.
+        edge_bits: Weight bits of the first convolution and of the head convolutions; these few
+            layers cost little memory and much accuracy.
+        stem_act_bits: Bits of the first convolution's output codes.
+        output_bits: Bits of the graph's outputs, 8 to 16.
+        scheme: ``affine`` or ``symmetric``.
+        granularity: ``layer`` or ``filter``.
+        weight_clip: Range of a weight group: its extremes, or the clipped range of least error.
+        observer: Range of an activation.
+        percentile: Share kept by the ``percentile`` observer, in percent.
+        bias_correction: Whether the mean error of the quantized weights moves into the bias.
+        overrides: Other bits by node name; later ones win.
+    """
+
+    weight_bits: int = 4
+    act_bits: int = 8
+    edge_bits: int = 8
+    stem_act_bits: int | None = None
+    output_bits: int = 8
+    scheme: Literal["affine", "symmetric"] = "affine"
+    granularity: Granularity = Granularity.FILTER
+    weight_clip: WeightClip = "mse"
+    observer: RangeMethod = "mse"
+    percentile: float = 99.99
+    bias_correction: bool = True
+    overrides: tuple[LayerOverride, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Check every field.
+
+        Raises:
+            QuantizationError: A field is out of range or not available.
+        """
+        check_bits("--weight-bits", self.weight_bits, "weight")
+        check_bits("--act-bits", self.act_bits, "act")
+        check_bits("--edge-bits", self.edge_bits, "weight")
+        if self.stem_act_bits is not None:
+            check_bits("--stem-act-bits", self.stem_act_bits, "act")
+        if not 8 <= self.output_bits <= 16:
+            raise QuantizationError(f"--output-bits: {self.output_bits} is out of range; 8 to 16")
+        _need("--scheme", self.scheme, SCHEMES)
+        _need("--granularity", self.granularity, GRANULARITIES)
+        _need("--weight-clip", self.weight_clip, ("minmax", "mse"))
+        _need("--observer", self.observer, ("minmax", "percentile", "mse"))
+        if not 50.0 < self.percentile <= 100.0:
+            raise QuantizationError(f"--percentile: {self.percentile} must be in (50, 100]")
+
+    def with_overrides(self, texts: list[str]) -> "QuantizeSettings":
+        """Return the settings with ``--layer`` texts added."""
+        return replace(self, overrides=(*self.overrides, *(LayerOverride.parse(t) for t in texts)))
+
+    def check_patterns(self, names: list[str]) -> None:
+        """Refuse overrides that match nothing.
+
+        Raises:
+            QuantizationError: A pattern matches no node.
+        """
+        for override in self.overrides:
+            if not any(fnmatchcase(name, override.pattern) for name in names):
+                stem = override.pattern.split(".")[-1]
+                near = [n for n in names if stem in n][:5] or names[:5]
+                raise QuantizationError(
+                    f"--layer '{override.pattern}' matches no layer; near: {', '.join(near)}"
+                )
+
+    def weight_bits_of(self, name: str, *, edge: bool) -> int:
+        """Return the weight bits of layer ``name``; ``edge`` says stem or head."""
+        bits = self.edge_bits if edge else self.weight_bits
+        for override in self.overrides:
+            if override.weight_bits is not None and fnmatchcase(name, override.pattern):
+                bits = override.weight_bits
+        return bits
+
+    def act_bits_of(self, name: str, *, stem: bool) -> int:
+        """Return the bits of the codes that node ``name`` makes."""
+        bits = self.act_bits
+        if stem and self.stem_act_bits is not None:
+            bits = self.stem_act_bits
+        for override in self.overrides:
+            if override.act_bits is not None and fnmatchcase(name, override.pattern):
+                bits = override.act_bits
+        return bits
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields as JSON values."""
+        value = asdict(self)
+        value["granularity"] = str(self.granularity)
+        value["overrides"] = [asdict(o) for o in self.overrides]
+        return value
+
+
+def _need(option: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise QuantizationError(
+            f"{option} '{value}' is not available; choose {', '.join(map(str, allowed))}"
+        )
