@@ -55,7 +55,7 @@ def clip_bounds(activation: FloatActivation | None, output: TensorFormat) -> tup
         return 0, top
     zero = output.zero_point
     if activation.kind == "relu6":
-        return zero, min(top, int(math.floor(6.0 / output.scale + 0.5)) + zero)
+        return zero, min(top, math.floor(6.0 / output.scale + 0.5) + zero)
     return zero, top
 
 
