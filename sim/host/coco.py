@@ -16,7 +16,7 @@ from quant.errors import InputFileError
 from sim.host.dataset import Dataset
 from sim.host.detector import Detections
 
-_CONFIDENCE_GRID = np.linspace(0, 1, 1001)
+_CONFIDENCE_GRID = np.arange(1001) / 1000
 
 
 @dataclass(frozen=True)

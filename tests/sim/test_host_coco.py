@@ -3,6 +3,7 @@
 
 import copy
 import json
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -237,3 +238,25 @@ def test_missing_and_resized_images(folder):
         f"image {folder / 'b.png'} named in {folder / 'instances.json'} does not exist "
         "(1 of 2 are missing); give the folder that holds them"
     )
+
+
+@pytest.mark.data
+def test_truth_scores_full_marks_on_real_images():
+    data = Path(__file__).resolve().parents[3] / "shared" / "data" / "coco"
+    if not data.is_dir():
+        pytest.skip(f"real images are absent: {data}")
+    dataset = read_dataset(data / "instances_public_val.json", data / "public_val")
+    names = tuple(sorted(dataset.categories))
+    index = {dataset.categories[name]: i for i, name in enumerate(names)}
+    found = {}
+    for image in dataset.images:
+        rows = []
+        for box in dataset.annotations:
+            if box["image_id"] == image.image_id and not box["iscrowd"]:
+                x, y, w, h = box["bbox"]
+                rows.append((x, y, x + w, y + h, 0.5, index[box["category_id"]]))
+        found[image.image_id] = boxes(*rows)
+    assert dataset.images[0].read().shape == (dataset.images[0].height, dataset.images[0].width, 3)
+    got = evaluate(dataset, found, names)
+    assert got.images == 300
+    assert (got.map, got.map50, got.precision, got.recall) == pytest.approx((100,) * 4, abs=1e-9)
