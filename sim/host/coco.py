@@ -80,7 +80,10 @@ def evaluate(
             f"{dataset.path}; add labelled images"
         )
     with contextlib.redirect_stdout(io.StringIO()):
-        truth = _index(dataset, [dict(b) for b in dataset.annotations])
+        # pycocotools takes a match with box number 0 for no match: number the boxes from 1.
+        truth = _index(
+            dataset, [{**box, "id": i} for i, box in enumerate(dataset.annotations, start=1)]
+        )
         found = _index(dataset, _results(detections, ids))
         scorer = COCOeval(truth, found, "bbox")
         scorer.params.imgIds = image_ids
@@ -114,7 +117,7 @@ def _index(dataset: Dataset, boxes: list[dict[str, Any]]) -> COCO:
 
 
 def _results(detections: Mapping[int, Detections], ids: Sequence[int]) -> list[dict[str, Any]]:
-    """Write the detections as COCO result records, numbered from 1 (0 would mean no match)."""
+    """Write the detections as COCO result records, numbered from 1."""
     results: list[dict[str, Any]] = []
     for image_id in sorted(detections):
         found = detections[image_id]

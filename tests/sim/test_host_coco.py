@@ -87,6 +87,13 @@ def test_perfect_detections(folder, capfd):
     assert capfd.readouterr() == ("", "")
 
 
+def test_annotation_numbers_may_start_at_zero(folder):
+    content = copy.deepcopy(CONTENT)
+    for i, box in enumerate(content["annotations"]):
+        box["id"] = i
+    assert evaluate(read(folder, content), PERFECT, NAMES).map == pytest.approx(100)
+
+
 def test_partial_detections_by_hand(folder):
     # Cat: a hit at 0.9, a miss at 0.8, the second box never found.
     # Dog: found at 0.5 with a box whose IoU is 0.6 (30 of 50 columns).
