@@ -127,6 +127,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=defaults.seed)
     arguments = parser.parse_args()
     settings = TrainSettings(iterations=arguments.iterations, seed=arguments.seed)
+    torch.set_num_threads(1)  # the sums, and so the weights, depend on the number of threads
     model = train(settings, arguments.output)
     size = Description.from_json(demo_description(), "the built-in description").image_size
     ap50 = shapes_ap50(model, HELD_OUT_SEED, HELD_OUT_COUNT, size)

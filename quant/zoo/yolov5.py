@@ -98,8 +98,9 @@ def load_yolov5(
         UnsupportedLayerError: The description has a module that is not known.
         QuantizationError: The image size is not a multiple of the largest stride.
     """
-    value = read_json(description)
-    return _load(weights, Description.from_json(value, f"'{description}'", image_size))
+    tensors = read_weights(weights)
+    value = Description.from_json(read_json(description), f"'{description}'", image_size)
+    return load_described(tensors, value, weights, weights.stem)
 
 
 def load_yolov5_size(
@@ -109,7 +110,8 @@ def load_yolov5_size(
 
     The number of classes is read off the head; 80 classes are taken to be COCO's.
     """
-    heads = [v for k, v in read_weights(weights).items() if k.endswith(".m.2.bias")]
+    tensors = read_weights(weights)
+    heads = [v for k, v in tensors.items() if k.endswith(".m.2.bias")]
     if len(heads) != 1 or heads[0].ndim != 1 or len(heads[0]) % ANCHORS_PER_SCALE:
         raise InputFileError(
             f"'{weights}' has no head of a yolov5{size}; name another --arch or put the model's "
@@ -118,8 +120,8 @@ def load_yolov5_size(
     classes = max(len(heads[0]) // ANCHORS_PER_SCALE - 5, 0)
     coco = classes == len(COCO_NAMES)
     names = COCO_NAMES if coco else tuple(f"class {i}" for i in range(classes))
-    value = yolov5_description(size, names)
-    return _load(weights, Description.from_json(value, f"yolov5{size}", image_size))
+    value = Description.from_json(yolov5_description(size, names), f"yolov5{size}", image_size)
+    return load_described(tensors, value, weights, weights.stem)
 
 
 def load_described(
@@ -150,7 +152,3 @@ def load_described(
         class_names=description.class_names,
     )
     return LoadedModel(module, host, name)
-
-
-def _load(weights: Path, description: Description) -> LoadedModel:
-    return load_described(read_weights(weights), description, weights, weights.stem)
