@@ -4,7 +4,7 @@
 Beats follow row, then pixel group, then channel group (fastest). A beat carries
 ``pixels_per_beat`` (Ppb) times ``channels_per_beat`` (Cpb) codes of ``A`` bits: channel
 ``g*Cpb + j`` of pixel ``x*Ppb + i`` at bit ``(i*Cpb + j)*A``. The pixels that the last group of a
-row lacks carry the zero code; the reader drops them. A beat is padded with zero bits to whole bytes.
+row lacks carry the zero code; the reader drops them. Zero bits pad a beat to whole bytes.
 
 In Python, beats are a matrix, uint8 [beats, beat_bytes], byte 0 holding bits 7..0. In a ``.mem``
 file, the text that ``$readmemh`` reads, a beat is one hexadecimal word, most significant digit

@@ -305,6 +305,7 @@ def build_bench(
     optimise: bool = False,
     ports: Ports | None = None,
     parameters: Mapping[str, int] | None = None,
+    jobs: int = 1,
 ) -> Bench:
     """Compile a bench around module ``top``, or take it from the cache.
 
@@ -318,6 +319,8 @@ def build_bench(
         optimise: Compile with ``-O3``: longer to build, about twice as fast to run.
         ports: Port names; by default ``s_axis_<k>``, ``m_axis_<k>``, ``ap_clk``, ``ap_rst_n``.
         parameters: Integer parameters of ``top`` to set.
+        jobs: Compiler processes at once, for large devices; different benches may also be built
+            from several threads or processes.
 
     Raises:
         ToolError: A tool is missing, or refuses the sources.
@@ -336,7 +339,7 @@ def build_bench(
         )
     if min(*ins, *outs) < 1:
         raise StreamError(f"'{top}' has stream widths {ins} and {outs} bytes; at least 1")
-    options = BuildOptions(waves, optimise, tuple(sorted((parameters or {}).items())))
+    options = BuildOptions(waves, optimise, tuple(sorted((parameters or {}).items())), jobs)
     text = bench_text(top, ports, ins, outs, options)
     executable = compile_bench(sources, top, text, cache, options)
     return Bench(executable, top, ports, ins, outs, waves)
@@ -366,8 +369,8 @@ def _plan(
 
 
 def _cocotb_environment(seed: int) -> dict[str, str]:
-    import find_libpython  # noqa: PLC0415 - comes with cocotb, an optional extra
-    from cocotb_tools import config  # noqa: PLC0415
+    import find_libpython  # comes with cocotb, an optional extra
+    from cocotb_tools import config
 
     result = {k: v for k, v in os.environ.items() if not k.startswith(("COCOTB", "GPI_", "PYGPI"))}
     library = find_libpython.find_libpython()

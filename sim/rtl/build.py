@@ -13,13 +13,13 @@ import re
 import shutil
 import tempfile
 from collections.abc import Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from quant.errors import ToolError
-from sim.rtl.verilator import Verilator, find_verilator, run_tool
+from sim.rtl.verilator import Verilator, cache_root, find_verilator, run_tool
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -76,11 +76,13 @@ class BuildOptions:
         waves: Compile in the recording of ``dump.vcd``.
         optimise: Compile with ``-O3``: for long runs.
         parameters: (name, value) of the device's parameters.
+        jobs: Compiler processes at once; changes no result.
     """
 
     waves: bool = False
     optimise: bool = False
     parameters: tuple[tuple[str, int], ...] = ()
+    jobs: int = 1
 
 
 def bench_text(
@@ -162,14 +164,13 @@ def _stream_wires(side: str, index: int, width: int) -> list[str]:
 
 
 def _first_violation(outs: int) -> list[str]:
-    lines = ["  always_comb begin", "    violation = 3'd0; violation_port = 8'd0;"]
-    lines.append("    violation_cycle = 64'd0;")
-    for index in reversed(range(outs)):
-        lines.append(
-            f"    if (out_{index}_violation != 3'd0) begin violation = out_{index}_violation; "
-            f"violation_port = 8'd{index}; violation_cycle = out_{index}_violation_cycle; end"
-        )
-    return [*lines, "  end"]
+    choices = [
+        f"    if (out_{index}_violation != 3'd0) begin violation = out_{index}_violation; "
+        f"violation_port = 8'd{index}; violation_cycle = out_{index}_violation_cycle; end"
+        for index in reversed(range(outs))
+    ]
+    start = "    violation = 3'd0; violation_port = 8'd0; violation_cycle = 64'd0;"
+    return ["  always_comb begin", start, *choices, "  end"]
 
 
 def _device(top: str, ports: Ports, options: BuildOptions) -> list[str]:
@@ -299,13 +300,48 @@ def _compile(
     if done.returncode:
         raise ToolError(f"Verilator refuses the sources: {first_error(done.stdout)}")
     make = [
-        *("make", "-C", str(model), "-f", "Vtop.mk", f"VM_TRACE={int(options.waves)}"),
+        *("make", "-j", str(options.jobs), "-C", str(model), "-f", "Vtop.mk"),
+        *(f"VM_TRACE={int(options.waves)}",),
         *verilator.make_settings(optimise=options.optimise),
     ]
+    shared = _runtime_folder(verilator, options)
+    fetched = _fetch_runtime(shared, model)
     done = run_tool(make, work, verilator.environment())
     if done.returncode:
         raise ToolError(f"compiling the simulation failed: {first_error(done.stdout)}")
+    if not fetched:
+        _keep_runtime(model, shared)
     return model / EXECUTABLE
+
+
+def _runtime_folder(verilator: Verilator, options: BuildOptions) -> Path:
+    """Return where Verilator's own objects are kept: the same for every design, 8 s to compile."""
+    compiler = run_tool(["g++", "-v"], Path("/"), verilator.environment()).stdout
+    settings = verilator.make_settings(optimise=False)
+    text = repr((verilator.version, str(verilator.root), compiler, settings, options.waves))
+    return cache_root() / f"runtime-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+
+
+def _fetch_runtime(shared: Path, model: Path) -> bool:
+    if not shared.is_dir():
+        return False
+    for path in sorted(shared.glob("*.o")):
+        # Copied without its times: make must see it as newer than its source.
+        shutil.copyfile(path, model / path.name)
+    return True
+
+
+def _keep_runtime(model: Path, shared: Path) -> None:
+    # Best effort: without a writable cache every build compiles them again. Whoever comes first
+    # stays; both are the same.
+    with suppress(OSError):
+        shared.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=shared.parent, prefix=".runtime-") as folder:
+            work = Path(folder) / "objects"
+            work.mkdir()
+            for path in sorted(model.glob("verilated*.o")):
+                shutil.copyfile(path, work / path.name)
+            work.rename(shared)
 
 
 def first_error(text: str) -> str:
