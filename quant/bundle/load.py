@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reading a bundle: whatever is not exactly what was written is refused, nothing is executed."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from safetensors import SafetensorError
+from safetensors.numpy import load as safetensors_arrays
+
+from quant.bundle.decode import decode_graph, decode_object
+from quant.bundle.encode import describe_tensor
+from quant.bundle.layout import graph_tensors
+from quant.bundle.pack import MAX_PACK_BITS, packed_size, unpack
+from quant.bundle.save import FORMAT, GRAPH_FILE, TENSOR_FILE, VERSION, Bundle
+from quant.bundle.text import CHECKSUM_KEY, checksum_of, parse
+from quant.errors import BundleError
+from quant.graph import QGraph
+from quant.hostspec import HostSpec
+from quant.record import QuantRecord
+
+Json = dict[str, Any]
+Streams = dict[str, npt.NDArray[np.uint8]]
+
+_AGAIN = "restore the file or quantize the model again"
+_PARTS = ("format", "version", "graph_digest", "graph", "tensors", "host", "record", CHECKSUM_KEY)
+_DTYPES = ("uint8", "uint16", "uint32", "int16", "int32", "int64")
+
+
+def load_bundle(directory: Path) -> Bundle:
+    """Read a bundle and prove that it is what was written.
+
+    Args:
+        directory: Folder of the bundle (``graph.json`` and ``tensors.safetensors``).
+
+    Raises:
+        BundleError: The folder or a file is missing, truncated, edited, foreign, from a newer
+            program, or describes a graph that cannot be built.
+    """
+    if not directory.is_dir():
+        raise BundleError(f"bundle '{directory}' does not exist; make it with nibbleflow quantize")
+    graph_file, tensor_file = directory / GRAPH_FILE, directory / TENSOR_FILE
+    body = _read_graph_file(graph_file)
+    streams = _read_tensor_file(tensor_file, body["tensors"])
+    try:
+        graph = decode_graph(body["graph"], lambda name: _tensor(name, body["tensors"], streams))
+        _check_layout(graph, body)
+        host = decode_object(HostSpec, body["host"], "host")
+        record = decode_object(QuantRecord, body["record"], "record")
+    except BundleError as error:
+        raise BundleError(f"'{graph_file}': {error}; {_AGAIN}") from None
+    if graph.digest != body["graph_digest"]:
+        raise BundleError(
+            f"'{graph_file}': the graph's digest is {graph.digest[:12]}, "
+            f"recorded is {str(body['graph_digest'])[:12]}; {_AGAIN}"
+        )
+    return Bundle(graph, host, record)
+
+
+def _read_bytes(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except FileNotFoundError:
+        raise BundleError(f"'{file}' is missing; {_AGAIN}") from None
+    except OSError as error:
+        raise BundleError(f"'{file}' cannot be read: {error.strerror or error}") from None
+
+
+def _read_graph_file(file: Path) -> Json:
+    raw = _read_bytes(file)
+    try:
+        body = parse(raw.decode())
+    except (ValueError, RecursionError):
+        raise BundleError(f"'{file}' is no complete JSON text; {_AGAIN}") from None
+    if not isinstance(body, dict) or body.get("format") != FORMAT:
+        raise BundleError(f"'{file}' is JSON but no {FORMAT}; name the bundle folder of a build")
+    version = body.get("version")
+    if type(version) is int and version > VERSION:
+        raise BundleError(
+            f"'{file}' has bundle version {version}; this program reads {VERSION}; "
+            "update nibbleflow"
+        )
+    if version != VERSION or type(version) is not int:
+        raise BundleError(f"'{file}' has bundle version {version!r}; needed {VERSION}; {_AGAIN}")
+    for part in _PARTS:
+        if part not in body:
+            raise BundleError(f"'{file}' has no part '{part}'; {_AGAIN}")
+    if body[CHECKSUM_KEY] != checksum_of(body):
+        raise BundleError(
+            f"'{file}' was edited after it was written (its checksum differs); {_AGAIN}"
+        )
+    for part in body:
+        if part not in _PARTS:
+            raise BundleError(f"'{file}' has an unknown part '{part}'; {_AGAIN}")
+    for part in ("graph", "tensors", "host", "record"):
+        if not isinstance(body[part], dict):
+            raise BundleError(f"'{file}': part '{part}' is no object; {_AGAIN}")
+    return body
+
+
+def _read_tensor_file(file: Path, entries: Json) -> Streams:
+    raw = _read_bytes(file)
+    try:
+        streams: Streams = safetensors_arrays(raw)
+    except (SafetensorError, KeyError, ValueError, TypeError):
+        raise BundleError(
+            f"'{file}' is no complete safetensors file ({len(raw):,} bytes); {_AGAIN}"
+        ) from None
+    missing, extra = sorted(set(entries) - set(streams)), sorted(set(streams) - set(entries))
+    if missing or extra:
+        what = f"has no tensor '{missing[0]}'" if missing else f"has a tensor '{extra[0]}' too many"
+        raise BundleError(f"'{file}' {what}, it belongs to another graph.json; {_AGAIN}")
+    for name, stream in streams.items():
+        size = entries[name].get("bytes") if isinstance(entries[name], dict) else None
+        if stream.dtype != np.uint8 or stream.shape != (size,):
+            raise BundleError(
+                f"'{file}': tensor '{name}' is {stream.dtype} {list(stream.shape)}, "
+                f"recorded are {size} bytes; {_AGAIN}"
+            )
+        if hashlib.sha256(stream.tobytes()).hexdigest() != entries[name].get("sha256"):
+            raise BundleError(
+                f"'{file}': tensor '{name}' was changed after it was written "
+                f"(its sha256 differs); {_AGAIN}"
+            )
+    return streams
+
+
+def _tensor(name: str, entries: Json, streams: Streams) -> npt.NDArray[Any]:
+    """Return one tensor in its logical dtype and shape."""
+    if name not in entries:
+        raise BundleError(f"tensor '{name}' is not listed")
+    entry = entries[name]
+    shape, bits, signed = entry.get("shape"), entry.get("bits"), entry.get("signed")
+    if not isinstance(shape, list) or any(type(n) is not int or n < 1 for n in shape):
+        raise BundleError(f"tensor '{name}' has shape {shape!r}")
+    if type(bits) is not int or not 1 <= bits <= MAX_PACK_BITS or type(signed) is not bool:
+        raise BundleError(f"tensor '{name}' has bits {bits!r} and signed {signed!r}")
+    if entry.get("dtype") not in _DTYPES:
+        raise BundleError(f"tensor '{name}' has dtype {entry.get('dtype')!r}")
+    count = 1
+    for n in shape:
+        count *= n
+    size = streams[name].size
+    if packed_size(count, bits) != size:
+        raise BundleError(
+            f"tensor '{name}' of shape {shape} and {bits} bits needs "
+            f"{packed_size(count, bits)} bytes, there are {size}"
+        )
+    try:
+        values = unpack(streams[name], count, bits, signed, entry["dtype"])
+    except BundleError as error:
+        raise BundleError(f"tensor '{name}': {error}") from None
+    return values.reshape(shape)
+
+
+def _check_layout(graph: QGraph, body: Json) -> None:
+    """Check that every tensor is described, and stored, as this graph's writer would."""
+    entries = body["tensors"]
+    expected = {t.name: t for t in graph_tensors(graph)}
+    extra = sorted(set(entries) - set(expected))
+    if extra:
+        raise BundleError(f"tensor '{extra[0]}' is listed but no node stores it so")
+    for name, tensor in expected.items():
+        entry = entries.get(name)
+        if entry is None:
+            raise BundleError(f"tensor '{name}' is needed but not listed")
+        wanted = describe_tensor(tensor, packed_size(tensor.values.size, tensor.bits), "")
+        for key, value in wanted.items():
+            if key != "sha256" and entry.get(key) != value:
+                raise BundleError(f"tensor '{name}' has {key} {entry.get(key)!r}; needed {value!r}")
+        unknown = sorted(set(entry) - set(wanted))
+        if unknown:
+            raise BundleError(f"tensor '{name}' has an unknown field '{unknown[0]}'")
