@@ -9,6 +9,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from quant.errors import InputFileError, UnsupportedLayerError
@@ -98,7 +99,8 @@ class DescribedModel(nn.Module):
 
         Raises:
             UnsupportedLayerError: A module, an argument or an activation is not known.
-            InputFileError: A layer reads one that does not come before it.
+            InputFileError: A layer reads one that does not come before it, or shapes do not fit.
+            QuantizationError: The image size is not a multiple of the largest stride.
         """
         super().__init__()
         layers: list[nn.Module] = []
@@ -110,7 +112,7 @@ class DescribedModel(nn.Module):
             place = f"layer {number} ({kind})"
             try:
                 layer, made = _make_layer(description, inputs, repeats, kind, args)
-            except (TypeError, ValueError, IndexError) as error:
+            except (TypeError, ValueError, IndexError, RuntimeError) as error:
                 raise UnsupportedLayerError(
                     f"{place} has arguments {list(args)}: {error}; correct the description"
                 ) from None
@@ -123,6 +125,7 @@ class DescribedModel(nn.Module):
             )
         self.model = nn.ModuleList(layers)
         self.reads = tuple(reads)
+        self._check_shapes()
 
     @property
     def detect(self) -> Detect:
@@ -141,6 +144,29 @@ class DescribedModel(nn.Module):
             made.append(layer(tensors[0] if single else tensors))
         result: Tensor | list[Tensor] = made[-1]
         return result
+
+    def _check_shapes(self) -> None:
+        """Try a small image, so that layers or strides that do not fit fail here."""
+        head = self.detect
+        side = 2 * max(head.strides)
+        self.eval()
+        head.train()  # the head's raw maps, before any reshape could hide a wrong size
+        try:
+            with torch.no_grad():
+                maps = self(torch.zeros((1, 3, side, side)))
+        except RuntimeError as error:
+            raise InputFileError(
+                "the description's layers do not fit together: "
+                f"{str(error).splitlines()[0]}; correct the layers"
+            ) from None
+        self.train()
+        for raw, stride in zip(maps, head.strides, strict=True):
+            if tuple(raw.shape[2:]) != (side // stride, side // stride):
+                raise InputFileError(
+                    f"the description's layers do not fit its strides: {side}x{side} pixels make "
+                    f"{raw.shape[2]}x{raw.shape[3]} cells of a scale of stride {stride}; "
+                    "correct the layers or the strides"
+                )
 
 
 def _resolve(origin: int | list[int], number: int) -> tuple[int, ...]:

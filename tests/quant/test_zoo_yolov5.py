@@ -194,6 +194,18 @@ def test_descriptions_without_a_head_or_with_odd_anchors_are_refused(tiny):
         build(value)
 
 
+def test_shapes_that_do_not_fit_are_refused(tiny):
+    value = copy.deepcopy(tiny[0])
+    value["yaml"]["head"][2][0] = [-1, 4]  # joins tensors of two sizes
+    with pytest.raises(InputFileError, match="layers do not fit together: Sizes of tensors"):
+        build(value)
+    value = copy.deepcopy(tiny[0])
+    value["yaml"]["backbone"][3][2:] = ["Conv", [256, 3, 1]]  # stride 1 where 2 is needed
+    wanted = "64x64 pixels make 16x16 cells of a scale of stride 8; correct the layers or"
+    with pytest.raises(InputFileError, match=wanted):
+        build(value)
+
+
 @pytest.mark.parametrize("spec", ["yolov5n.pt", "net.onnx", "package.module:make"])
 def test_kinds_of_models_for_later_are_refused(spec):
     with pytest.raises(UnsupportedLayerError, match="not read yet; accepted now: demo, or a"):
