@@ -1,2 +1,33 @@
 # SPDX-License-Identifier: Apache-2.0
-"""QGraph and Schedule to HLS C++ through hls4ml."""
+"""QGraph and Schedule to Vitis HLS C++, through hls4ml, compiled and run with g++.
+
+One convolution at a time:
+
+    project = emit_conv_hls(node, source_format, (C, H, W), Folding(pe, simd), name)   # a value
+    write_project(project, directory)                      # hls4ml's Vitis tree with our test bench
+    program = compile_csim(directory)                      # g++, no vendor tool
+    run = run_csim(program, inputs, expected, work_dir)    # codes [N, C, H, W] -> [N, F, OH, OW]
+
+The cell itself is the C++ in ``hls/include`` (``nf_*.h``). Writing a project needs hls4ml (extra
+``hls``), running it needs g++; importing this package needs neither.
+"""
+
+from hls.cell import ConvCell, fold_conv
+from hls.csim import CsimRun, compile_csim, run_csim
+from hls.project import HlsProject, emit_conv_hls, project_name, write_project
+from hls.vectors import read_frames, write_frames, write_vectors
+
+__all__ = [
+    "ConvCell",
+    "CsimRun",
+    "HlsProject",
+    "compile_csim",
+    "emit_conv_hls",
+    "fold_conv",
+    "project_name",
+    "read_frames",
+    "run_csim",
+    "write_frames",
+    "write_project",
+    "write_vectors",
+]

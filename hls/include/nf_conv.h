@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+// Streaming convolution cell: window, folded multiply-accumulate, requantize, activation table.
+//
+//   acc[f] = bias[f] + sum(a * w_int);  y[f] = table[requantize(acc[f])]
+//
+// Interface: `in` carries one pixel per SIMD-channel group (PE channels when depthwise), `out` PE
+// filters of one pixel; order is row, column, channel group (fastest). One call is one frame; no
+// state outlives it. Every form of convolution is this one loop: dense, 1x1, grouped, depthwise,
+// any kernel, stride and padding (padding carries the zero code of the source).
+//
+//   throughput   one ring word per iteration: max(out pixels x folds x window words, words in)
+//                iterations per frame plus the first fill, II = 1 (unverified: no vendor tool has
+//                synthesised this; array partition follows the folding only)
+//   back-pressure  blocking streams; while there is room in the ring, an input word is awaited
+#ifndef NF_CONV_H_
+#define NF_CONV_H_
+
+#include "hls_stream.h"
+#include "nf_mac.h"
+#include "nf_requant.h"
+#include "nf_types.h"
+#include "nf_window.h"
+
+namespace nf {
+
+// Sizes of the constant arrays of one layer; `tables` and `codebook` are shared by all filters.
+template <class Cfg> struct parameters {
+    typedef geometry<Cfg> G;
+    typedef typename Cfg::chunk_t weights_t[G::weight_words][mac<Cfg>::chunks];
+    typedef short tables_t[Cfg::tables][1 << Cfg::weight_bits];
+    typedef unsigned char selectors_t[G::folds][Cfg::pe];
+    typedef int bias_t[G::folds][Cfg::pe];
+    typedef int multipliers_t[G::folds][Cfg::pe];
+    typedef unsigned char shifts_t[G::folds][Cfg::pe];
+    typedef int zero_points_t[G::folds][Cfg::pe];
+    typedef unsigned short activation_t[Cfg::has_table ? 1 << Cfg::requant_bits : 1];
+    typedef unsigned short codebook_t[Cfg::has_codebook ? 1 << Cfg::in_bits : 1];
+};
+
+template <class In, class Out, class Cfg>
+void conv(hls::stream<In> &in, hls::stream<Out> &out,
+          const typename parameters<Cfg>::weights_t &weights,
+          const typename parameters<Cfg>::tables_t &tables,
+          const typename parameters<Cfg>::selectors_t &selectors,
+          const typename parameters<Cfg>::bias_t &bias,
+          const typename parameters<Cfg>::multipliers_t &multipliers,
+          const typename parameters<Cfg>::shifts_t &shifts,
+          const typename parameters<Cfg>::zero_points_t &zero_points,
+          const typename parameters<Cfg>::activation_t &activation,
+          const typename parameters<Cfg>::codebook_t &codebook) {
+    typedef geometry<Cfg> G;
+    typedef mac<Cfg> M;
+    typedef requantizer<Cfg> R;
+    static_assert(In::size == G::lanes, "an input beat carries SIMD channels (PE if depthwise)");
+    static_assert(Out::size == Cfg::pe, "an output beat carries PE filters");
+    static_assert(Cfg::has_table || Cfg::requant_bits == Cfg::out_bits,
+                  "without a table the requantizer makes the output code");
+
+    typename M::code_t ring[G::ring_words][G::lanes];
+#pragma HLS ARRAY_RESHAPE variable=ring complete dim=2
+#pragma HLS ARRAY_RESHAPE variable=weights complete dim=2
+#pragma HLS ARRAY_PARTITION variable=tables complete dim=0
+#pragma HLS ARRAY_RESHAPE variable=selectors complete dim=2
+#pragma HLS ARRAY_RESHAPE variable=bias complete dim=2
+#pragma HLS ARRAY_RESHAPE variable=multipliers complete dim=2
+#pragma HLS ARRAY_RESHAPE variable=shifts complete dim=2
+#pragma HLS ARRAY_RESHAPE variable=zero_points complete dim=2
+// PE lanes look up at once: a ROM with as many read ports, copied by the tool.
+#pragma HLS BIND_STORAGE variable=activation type=rom_np
+#pragma HLS BIND_STORAGE variable=codebook type=rom_np
+    typename M::acc_t acc[Cfg::pe];
+#pragma HLS ARRAY_PARTITION variable=acc complete
+    window<Cfg> walk;
+    int weight_address = 0;
+    while (!walk.done()) {
+#pragma HLS PIPELINE II=1
+        const bool ready = walk.ready();
+        if (walk.room()) {
+            const In beat = in.read();
+            for (int lane = 0; lane < G::lanes; ++lane) {
+#pragma HLS UNROLL
+                ring[walk.write_address()][lane] = beat[lane];
+            }
+            walk.loaded();
+        }
+        if (!ready)
+            continue;
+
+        const int fold = walk.filter_fold();
+        const bool pad = walk.padding();
+        typename M::code_t word[G::lanes];
+#pragma HLS ARRAY_PARTITION variable=word complete
+        for (int lane = 0; lane < G::lanes; ++lane) {
+#pragma HLS UNROLL
+            word[lane] = pad ? typename M::code_t(Cfg::zero_code) : ring[walk.address()][lane];
+        }
+        if (walk.first_word()) {
+            for (int p = 0; p < Cfg::pe; ++p) {
+#pragma HLS UNROLL
+                acc[p] = bias[fold][p];
+            }
+        }
+        M::accumulate(word, weights[weight_address], tables, selectors[fold], codebook, acc);
+        weight_address = weight_address == G::weight_words - 1 ? 0 : weight_address + 1;
+        if (walk.last_word()) {
+            Out result;
+            for (int p = 0; p < Cfg::pe; ++p) {
+#pragma HLS UNROLL
+                const int code = R::requantize(acc[p], multipliers[fold][p], shifts[fold][p],
+                                               zero_points[fold][p]);
+                result[p] = Cfg::has_table ? activation[code] : static_cast<unsigned short>(code);
+            }
+            out.write(result);
+        }
+        walk.step();
+    }
+}
+
+} // namespace nf
+
+#endif

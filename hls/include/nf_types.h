@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+// Number types of the convolution cell, chosen through one type parameter.
+//
+// A configuration names its family: `typedef nf::default_types types;`. `ap_types` are the types
+// that Vitis HLS synthesises, and what the C simulation runs by default. `plain_types` are the
+// smallest native integers that hold as many bits: the same source, faster C simulation, chosen by
+// -DNF_PLAIN. Native integers are wider than declared, so only `ap_types` prove the widths.
+#ifndef NF_TYPES_H_
+#define NF_TYPES_H_
+
+#include "ap_int.h"
+#include <stdint.h>
+#include <type_traits>
+
+namespace nf {
+
+// Arbitrary precision integers: exactly B bits.
+struct ap_types {
+    template <int B> struct unsigned_bits {
+        typedef ap_uint<B> type;
+    };
+    template <int B> struct signed_bits {
+        typedef ap_int<B> type;
+    };
+    // Exact product; operand widths add up.
+    template <int B, class X, class Y> static typename signed_bits<B>::type multiply(X x, Y y) {
+#pragma HLS INLINE
+        return x * y;
+    }
+};
+
+// Native integers of at least B bits.
+struct plain_types {
+    template <int B> struct unsigned_bits {
+        static_assert(B >= 1 && B <= 64, "native integers have 1 to 64 bits");
+        typedef typename std::conditional<
+            (B <= 8), uint8_t,
+            typename std::conditional<
+                (B <= 16), uint16_t,
+                typename std::conditional<(B <= 32), uint32_t, uint64_t>::type>::type>::type type;
+    };
+    template <int B> struct signed_bits {
+        typedef typename std::make_signed<typename unsigned_bits<B>::type>::type type;
+    };
+    // Widened before the product: native operands would overflow or change their sign.
+    template <int B, class X, class Y> static typename signed_bits<B>::type multiply(X x, Y y) {
+        typedef typename signed_bits<B>::type wide;
+        return static_cast<wide>(x) * static_cast<wide>(y);
+    }
+};
+
+#ifdef NF_PLAIN
+typedef plain_types default_types;
+#else
+typedef ap_types default_types;
+#endif
+
+} // namespace nf
+
+#endif
