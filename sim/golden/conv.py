@@ -12,7 +12,7 @@ from sim.golden.requantize import requantize
 from sim.golden.scratch import Scratch
 
 # Bytes of gathered activations per block: what a second-level cache holds beside the weights.
-_BLOCK_BYTES = 1 << 19
+_BLOCK_BYTES = 1 << 20
 
 FloatArray = npt.NDArray[Any]
 
@@ -52,10 +52,10 @@ def evaluate_layer(
         planes, pitch = _phases(layer, codes, rows, scratch)
     target = result.reshape(layer.filters, rows, columns)
     sums = None if accumulators is None else accumulators.reshape(target.shape)
-    depthwise = layer.matrix.shape[2] == layer.kernel[0] * layer.kernel[1] and layer.groups > 1
-    item = layer.matrix.itemsize
-    depth = layer.filters if depthwise else layer.groups * layer.matrix.shape[2]
-    step = max(1, _BLOCK_BYTES // (depth * item))
+    depth = layer.groups * layer.matrix.shape[2]
+    # Per pixel: the gathered activations, and the float64 sums that are requantized.
+    pixel_bytes = max(depth * layer.matrix.itemsize, layer.filters * 8)
+    step = max(1, _BLOCK_BYTES // pixel_bytes)
     if rows == 1:
         blocks = [(0, 1, x, min(step, columns - x)) for x in range(0, columns, step)]
     else:
@@ -64,10 +64,7 @@ def evaluate_layer(
     for y, high, x, wide in blocks:
         length = wide if rows == 1 else high * pitch
         start = y * pitch + x
-        if depthwise:
-            dots = _shifted_sums(layer, planes, pitch, start, length, scratch)
-        else:
-            dots = _product(layer, planes, pitch, start, length, scratch)
+        dots = _product(layer, planes, pitch, start, length, scratch)
         # Columns between the output width and the pitch are by-products of the flat layout.
         place = (slice(None), slice(y, y + high), slice(x, x + wide))
         if sums is not None:
@@ -132,24 +129,6 @@ def _product(
             gathered[:, position] = layer.values[grouped]
     dots = scratch.take("dots", (groups, per_group, length), dtype)
     np.matmul(layer.matrix, gathered.reshape(groups, depth, length), out=dots)
-    return dots.reshape(layer.filters, length)
-
-
-def _shifted_sums(
-    layer: Layer, planes: FloatArray, pitch: int, start: int, length: int, scratch: Scratch
-) -> FloatArray:
-    """Return dot products [F, length] of one channel per group, a multiply-add per position."""
-    groups, per_group, _ = layer.matrix.shape
-    shape, dtype = (groups, per_group, length), layer.matrix.dtype
-    dots, term = scratch.take("dots", shape, dtype), scratch.take("term", shape, dtype)
-    for position, run in enumerate(_runs(layer, planes, pitch, start, length)):
-        values = run if planes.dtype == dtype or layer.plain else layer.values[run]
-        weight = layer.matrix[:, :, position, None]
-        if position == 0:
-            np.multiply(values[:, None, :], weight, out=dots)
-        else:
-            np.multiply(values[:, None, :], weight, out=term)
-            np.add(dots, term, out=dots)
     return dots.reshape(layer.filters, length)
 
 

@@ -65,8 +65,7 @@ class FloatRequantizer:
         """Turn dot products, float64 [F, N], into codes plus a fraction in [0, 1), in place."""
         np.multiply(values, self.ratio, out=values)
         np.add(values, self.offset, out=values)
-        np.maximum(values, self.low, out=values)
-        np.minimum(values, self.high, out=values)
+        np.clip(values, self.low, self.high, out=values)
 
 
 def float_requantizer(

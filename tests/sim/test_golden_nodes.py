@@ -84,6 +84,8 @@ CONVS = {
     "asymmetric padding": {"padding": (2, 0, 1, 3)},
     "wide padding": {"padding": (0, 4, 3, 1), "stride": 2},
     "no padding": {"padding": 0},
+    "one row of output": {"kernel": (7, 2), "padding": 0},
+    "one row of output, stride 2": {"kernel": (6, 1), "padding": 0, "stride": 2},
     "grouped": {"groups": 2},
     "grouped, stride 2": {"groups": 2, "stride": 2},
     "grouped point": {"groups": 2, "kernel": 1, "padding": 0},
