@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What importing a network would do, told before any work."""
+
+from collections import Counter
+from dataclasses import asdict, dataclass
+from typing import Any, assert_never
+
+from quant.floatgraph import (
+    FloatActivation,
+    FloatAdd,
+    FloatAvgPool,
+    FloatConcat,
+    FloatConv,
+    FloatGraph,
+    FloatInput,
+    FloatLinear,
+    FloatMaxPool,
+    FloatOp,
+    FloatSplit,
+    FloatUpsample,
+)
+from quant.ptq.analysis import Analysis, analyse
+from quant.ptq.cut import Ending
+from quant.ptq.draft import Unsupported
+from quant.zoo.loaded import LoadedModel
+
+
+@dataclass(frozen=True)
+class CheckReport:
+    """Facts about a network and its integer region.
+
+    Attributes:
+        name: Network.
+        parameters: Parameters as published, before any fusion.
+        fused_parameters: Weights and biases of the integer region after fusion.
+        macs: Multiply-accumulates of the integer region for one frame.
+        operations: Number of operations of the region by kind, after fusion.
+        shapes: (C, H, W) of every tensor of the region.
+        outputs: Per scale, the tensors at which the integer graph ends.
+        endings: The same tensors with the reason why it ends there.
+        unsupported: Everything that blocks the import; empty when it works.
+    """
+
+    name: str
+    parameters: int
+    fused_parameters: int
+    macs: int
+    operations: dict[str, int]
+    shapes: dict[str, tuple[int, int, int]]
+    outputs: tuple[tuple[str, ...], ...]
+    endings: tuple[Ending, ...]
+    unsupported: tuple[Unsupported, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields as JSON values; each unsupported entry also has its ``message``."""
+        value = asdict(self)
+        value["unsupported"] = [{**asdict(u), "message": u.message} for u in self.unsupported]
+        return value
+
+
+def check_model(loaded: LoadedModel, outputs: tuple[str, ...] | None = None) -> CheckReport:
+    """Tell what importing would do; everything unsupported is listed, none of it raises.
+
+    Args:
+        loaded: Network and host spec.
+        outputs: Where the graph shall end; found by itself when ``None``.
+
+    Raises:
+        UnsupportedLayerError: The network does not run at all, or a chosen output does not exist.
+    """
+    return report_of(loaded.name, analyse(loaded, outputs))
+
+
+def report_of(name: str, analysis: Analysis) -> CheckReport:
+    """Return the report of an analysed network."""
+    graph = analysis.graph
+    renamed = analysis.renamed
+    endings = tuple(Ending(renamed.get(e.output, e.output), e.reason) for e in analysis.cut.endings)
+    if graph is None:
+        return CheckReport(
+            name, analysis.parameters, 0, 0, {}, {}, analysis.cut.scales, endings,
+            analysis.cut.unsupported,
+        )  # fmt: skip
+    return CheckReport(
+        name,
+        analysis.parameters,
+        parameters_of(graph),
+        sum(float_macs_of(graph, op) for op in graph.ops),
+        dict(sorted(Counter(kind_of(op) for op in graph.ops[1:]).items())),
+        dict(graph.shapes),
+        analysis.scales,
+        endings,
+        analysis.cut.unsupported,
+    )
+
+
+def parameters_of(graph: FloatGraph) -> int:
+    """Return the number of weights and biases of a fused graph."""
+    layers = [op for op in graph.ops if isinstance(op, FloatConv | FloatLinear)]
+    return sum(int(op.weight.size) + int(op.bias.size) for op in layers)
+
+
+def float_macs_of(graph: FloatGraph, op: FloatOp) -> int:
+    """Return the multiply-accumulates of one operation for one frame (0 without weights)."""
+    if isinstance(op, FloatConv):
+        _, height, width = graph.shapes[op.name]
+        return int(op.weight.size) * height * width
+    return int(op.weight.size) if isinstance(op, FloatLinear) else 0
+
+
+def kind_of(op: FloatOp) -> str:
+    """Return the kind of an operation as reports name it."""
+    match op:
+        case FloatInput():
+            return "input"
+        case FloatConv():
+            return "conv"
+        case FloatLinear():
+            return "linear"
+        case FloatActivation():
+            return op.kind
+        case FloatMaxPool():
+            return "max_pool"
+        case FloatAvgPool():
+            return "avg_pool"
+        case FloatAdd():
+            return "add"
+        case FloatConcat():
+            return "concat"
+        case FloatSplit():
+            return "split"
+        case FloatUpsample():
+            return "upsample"
+        case _:
+            assert_never(op)
