@@ -29,6 +29,12 @@ CycleArray = npt.NDArray[np.int64]
 DRAIN_CYCLES = 64
 """Cycles after the last beat in which a surplus beat would still be seen."""
 
+_REASONS = {
+    2: "no beat moves any more",
+    3: "max_cycles reached",
+    4: "a beat came after the last frame",
+}
+
 _VIOLATIONS = {
     1: "tvalid fell before the beat was taken",
     2: "tdata or tlast changed while the beat waited",
@@ -263,9 +269,11 @@ class Bench:
         whole_in = min(len(end) for end in ends)
         whole_out = min(n // count for n, count in zip(given, output_beats, strict=True))
         whole_out = min(whole_out, frames)
+        # With every beat there and one too many, the violation says it; nothing stalled.
+        complete = result["reason"] == 4 and whole_in == whole_out == frames
         stalled = None
-        if result["reason"] != 1:
-            why = "max_cycles reached" if result["reason"] == 3 else "no beat moves any more"
+        if result["reason"] != 1 and not complete:
+            why = _REASONS[result["reason"]]
             stalled = (
                 f"{why} at cycle {result['cycle']}: beats taken {taken}, given {given} of "
                 f"{[frames * count for count in output_beats]}"
@@ -276,7 +284,7 @@ class Bench:
                 f"{self.ports.outputs[result['violation_port']]} at cycle "
                 f"{result['violation_cycle']}: {_VIOLATIONS[result['violation']]}"
             )
-        drain = DRAIN_CYCLES if stalled is None else 0
+        drain = DRAIN_CYCLES if result["reason"] == 1 else 0
         return AxisRun(
             outputs=tuple(outputs),
             output_cycles=tuple(cycles),
@@ -304,7 +312,7 @@ def build_bench(
     waves: bool = False,
     optimise: bool = False,
     ports: Ports | None = None,
-    parameters: Mapping[str, int] | None = None,
+    parameters: Mapping[str, int | str] | None = None,
     jobs: int = 1,
 ) -> Bench:
     """Compile a bench around module ``top``, or take it from the cache.
@@ -318,7 +326,7 @@ def build_bench(
         waves: Be able to record ``dump.vcd`` (slower).
         optimise: Compile with ``-O3``: longer to build, about twice as fast to run.
         ports: Port names; by default ``s_axis_<k>``, ``m_axis_<k>``, ``ap_clk``, ``ap_rst_n``.
-        parameters: Integer parameters of ``top`` to set.
+        parameters: Parameters of ``top`` to set: integers, or names of files.
         jobs: Compiler processes at once, for large devices; different benches may also be built
             from several threads or processes.
 

@@ -75,13 +75,13 @@ class BuildOptions:
     Attributes:
         waves: Compile in the recording of ``dump.vcd``.
         optimise: Compile with ``-O3``: for long runs.
-        parameters: (name, value) of the device's parameters.
+        parameters: (name, value) of the device's parameters; strings are file names.
         jobs: Compiler processes at once; changes no result.
     """
 
     waves: bool = False
     optimise: bool = False
-    parameters: tuple[tuple[str, int], ...] = ()
+    parameters: tuple[tuple[str, int | str], ...] = ()
     jobs: int = 1
 
 
@@ -105,7 +105,7 @@ def bench_text(
         "    input  logic        clk,",
         "    input  logic        rst_n,",
         "    output logic        finished,",
-        "    output logic [1:0]  reason,",
+        "    output logic [2:0]  reason,",
         "    output logic [63:0] cycle,",
         "    output logic [2:0]  violation,",
         "    output logic [7:0]  violation_port,",
@@ -114,7 +114,7 @@ def bench_text(
         f"    output logic [{64 * outs - 1}:0] out_count",
         ");",
         f"  logic [{ins - 1}:0] in_moved, in_done;",
-        f"  logic [{outs - 1}:0] out_moved, out_done;",
+        f"  logic [{outs - 1}:0] out_moved, out_done, out_surplus;",
     ]
     for index, width in enumerate(in_bytes):
         lines += _stream_wires("in", index, width)
@@ -125,7 +125,7 @@ def bench_text(
     lines += [
         "  nf_bench_control control (",
         "      .clk_i(clk), .rst_ni(rst_n), .moved_i(|in_moved || |out_moved),",
-        "      .done_i(&in_done && &out_done),",
+        "      .done_i(&in_done && &out_done), .surplus_i(|out_surplus),",
         "      .cycle_o(cycle), .reason_o(reason), .finished_o(finished));",
     ]
     for index, width in enumerate(in_bytes):
@@ -148,6 +148,7 @@ def bench_text(
             f"      .tdata_i(out_{index}_tdata), .tvalid_i(out_{index}_tvalid),",
             f"      .tlast_i(out_{index}_tlast), .tready_o(out_{index}_tready),",
             f"      .moved_o(out_moved[{index}]), .done_o(out_done[{index}]),",
+            f"      .surplus_o(out_surplus[{index}]),",
             f"      .count_o(out_count[{64 * index} +: 64]),",
             f"      .violation_o(out_{index}_violation),",
             f"      .violation_cycle_o(out_{index}_violation_cycle));",
@@ -183,7 +184,8 @@ def _device(top: str, ports: Ports, options: BuildOptions) -> list[str]:
         )
         for index, prefix in enumerate(prefixes):
             wires += [f".{prefix}_{signal}({side}_{index}_{signal})" for signal in signals]
-    sets = ", ".join(f".{name}({value})" for name, value in options.parameters)
+    values = [(n, f'"{v}"' if isinstance(v, str) else str(v)) for n, v in options.parameters]
+    sets = ", ".join(f".{name}({value})" for name, value in values)
     head = f"  {top} #({sets}) dut (" if sets else f"  {top} dut ("
     return [head, "      " + ",\n      ".join(wires) + ");"]
 
@@ -272,9 +274,7 @@ def _cocotb_folder() -> Path:
     # Found without importing cocotb, which would read the environment and set up its logging.
     spec = importlib.util.find_spec("cocotb")
     if spec is None or spec.origin is None:
-        raise ToolError(
-            "cocotb is damaged; run pip install --force-reinstall -e '.[sim]' in nibbleflow's folder"
-        )
+        raise ToolError("cocotb is damaged; run pip install --force-reinstall cocotb==2.1.0")
     return Path(spec.origin).resolve().parent
 
 

@@ -21,6 +21,7 @@ module nf_axis_sink #(
     output      logic               tready_o,
     output      logic               moved_o,
     output      logic               done_o,
+    output      logic               surplus_o,  // a beat came after the last frame
     output      logic [63:0]        count_o,
     output      logic [2:0]         violation_o,
     output      logic [63:0]        violation_cycle_o
@@ -61,10 +62,13 @@ module nf_axis_sink #(
 
   assign moved_o = tvalid_i && tready_o && rst_ni;
 
+  // Blocking variables: this state lives in this process only.
+  /* verilator lint_off BLKSEQ */
   always @(posedge clk_i) begin
     if (!rst_ni) begin
       tready_o <= 1'b0;
       done_o   <= 1'b0;
+      surplus_o <= 1'b0;
       waiting = 1'b0;
     end else begin
       fault = 3'd0;
@@ -75,6 +79,7 @@ module nf_axis_sink #(
         $fwrite(log_file, "%h %b %h\n", cycle_i[47:0], tlast_i, tdata_i);
         count_o <= count_o + 1;
         if (frame >= frames) begin
+          surplus_o <= 1'b1;
           if (fault == 3'd0) fault = 3'd4;
         end else begin
           beat = beat + 1;
@@ -102,5 +107,6 @@ module nf_axis_sink #(
       done_o   <= frame >= frames;
     end
   end
+  /* verilator lint_on BLKSEQ */
 endmodule
 `default_nettype wire

@@ -57,7 +57,8 @@ module nf_axis_source #(
 
   assign moved_o = tvalid_o && tready_i && rst_ni;
 
-  // Plain always with blocking variables: this state lives in this process only.
+  // Blocking variables: this state lives in this process only.
+  /* verilator lint_off BLKSEQ */
   always @(posedge clk_i) begin
     if (!rst_ni) begin
       tvalid_o <= 1'b0;
@@ -95,5 +96,6 @@ module nf_axis_source #(
       end
     end
   end
+  /* verilator lint_on BLKSEQ */
 endmodule
 `default_nettype wire

@@ -14,19 +14,20 @@ pytestmark = pytest.mark.rtl
 
 BYTES = 5
 BEATS = 40
+PARAMETERS = {"Bytes": BYTES, "SettingsFile": "settings.mem"}
 
 # Adds a constant to each beat; behaves, or commits the fault that settings.mem names.
 DEVICE = """
-module tiny #(parameter int Bytes = 1) (
+module tiny #(parameter int Bytes = 1, parameter SettingsFile = "") (
   input  logic ap_clk, input logic ap_rst_n,
   input  logic [8*Bytes-1:0] s_axis_0_tdata,
   input  logic s_axis_0_tvalid, input logic s_axis_0_tlast, output logic s_axis_0_tready,
   output logic [8*Bytes-1:0] m_axis_0_tdata,
   output logic m_axis_0_tvalid, output logic m_axis_0_tlast, input logic m_axis_0_tready);
   localparam int Stuck = 1, Drops = 2, Changes = 3, NoLast = 4, EarlyLast = 5, Surplus = 6,
-                 Unset = 7;
+                 Unset = 7, Babbles = 8;
   logic [31:0] settings [2];
-  initial $readmemh("settings.mem", settings);
+  initial $readmemh(SettingsFile, settings);
   logic [31:0] taken;
   logic [8*Bytes-1:0] never_set;
   logic take;
@@ -47,6 +48,10 @@ module tiny #(parameter int Bytes = 1) (
     end else begin
       if (settings[1] == Drops) m_axis_0_tvalid <= 1'b0;
       if (settings[1] == Changes) m_axis_0_tdata <= m_axis_0_tdata + 1;
+    end
+    if (settings[1] == Babbles) begin
+      m_axis_0_tvalid <= 1'b1;
+      m_axis_0_tlast  <= 1'b0;
     end
     if (!ap_rst_n) begin
       m_axis_0_tvalid <= 1'b0;
@@ -96,9 +101,8 @@ def folder(tmp_path_factory):
 
 
 def build_tiny(folder):
-    parameters = {"Bytes": BYTES}
     sources = [folder / "tiny.sv"]
-    return build_bench(sources, "tiny", BYTES, BYTES, folder / "cache", parameters=parameters)
+    return build_bench(sources, "tiny", BYTES, BYTES, folder / "cache", parameters=PARAMETERS)
 
 
 @pytest.fixture(scope="module")
@@ -219,6 +223,13 @@ def test_a_breach_of_the_protocol_is_named(bench, tmp_path, fault, words):
     assert (port, found.partition(": ")[2]) == ("m_axis_0", words)
 
 
+def test_a_device_that_never_stops_giving_ends(bench, tmp_path):
+    run = run_fault(bench, tmp_path, 8, idle=Pattern.bursts(1, 1000))
+    assert run.stalled is not None
+    assert run.stalled.startswith("a beat came after the last frame at cycle ")
+    assert run.cycles < 200
+
+
 def test_a_register_that_is_never_set_shows(bench, tmp_path):
     runs = [run_fault(bench, tmp_path / str(seed), 7, seed=seed) for seed in (1, 2)]
     assert integers(runs[0].frames[0]) != integers(runs[1].frames[0])
@@ -230,7 +241,7 @@ def test_a_changed_source_is_another_build_and_an_error_names_its_line(bench, fo
     broken.parent.mkdir()
     broken.write_text(DEVICE.replace("never_set;", "never_set"))
     with pytest.raises(ToolError, match=r"Verilator refuses the sources: %Error: .*tiny\.sv:14"):
-        build_bench([broken], "tiny", BYTES, BYTES, folder / "cache", parameters={"Bytes": BYTES})
+        build_bench([broken], "tiny", BYTES, BYTES, folder / "cache", parameters=PARAMETERS)
     left = [entry for entry in (folder / "cache").iterdir() if entry.is_dir()]
     assert left == [bench.executable.parent]
 

