@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """JSON values to QGraph: strict, every field of the right kind, none missing, none extra."""
 
+import sys
 import types
 from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
@@ -22,6 +23,9 @@ Array = npt.NDArray[Any]
 Fetch = Callable[[str], Array]
 
 T = TypeVar("T")
+
+# Half a step beyond the largest float32: from here on a number rounds to infinity.
+_FLOAT32_LIMIT = (2.0 - 2.0**-24) * 2.0**127
 
 _KINDS: Mapping[str, type] = {kind.__name__: kind for kind in get_args(Node)}
 
@@ -126,6 +130,8 @@ def _read_scalar(hint: type, value: Any, where: str) -> int | float | str:  # no
     accepted = (int, float) if hint is float else (hint,)
     if type(value) not in accepted:
         raise BundleError(f"{where} is {value!r}, no {hint.__name__}")
+    if hint is float and abs(value) > sys.float_info.max:
+        raise BundleError(f"{where} is beyond every double")
     result: int | float | str = value
     return result
 
@@ -148,7 +154,7 @@ def _read_array(hint: Any, value: Any, where: str, fetch: Fetch) -> Any:  # noqa
     if np.issubdtype(dtype, np.floating):
         if not isinstance(value, list) or any(type(v) not in (int, float) for v in value):
             raise BundleError(f"{where} is no list of numbers")
-        if any(abs(v) > np.finfo(dtype).max for v in value):
+        if any(abs(v) >= _FLOAT32_LIMIT for v in value):
             raise BundleError(f"{where} has a number beyond {dtype}")
         return np.array(value, dtype)
     if isinstance(value, dict) and set(value) == {"tensor"} and isinstance(value["tensor"], str):

@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as safetensors_arrays
 
 from quant.bundle.decode import decode_graph, decode_object
-from quant.bundle.encode import describe_tensor
+from quant.bundle.encode import describe_tensor, encode_node
 from quant.bundle.layout import graph_tensors
 from quant.bundle.pack import MAX_PACK_BITS, packed_size, unpack
 from quant.bundle.save import FORMAT, GRAPH_FILE, TENSOR_FILE, VERSION, Bundle
@@ -156,16 +156,17 @@ def _tensor(name: str, entries: Json, streams: Streams) -> npt.NDArray[Any]:
 
 
 def _check_layout(graph: QGraph, body: Json) -> None:
-    """Check that every tensor is described, and stored, as this graph's writer would."""
+    """Check that nodes and tensors are written as this graph's writer would write them."""
+    for node, written in zip(graph.nodes, body["graph"]["nodes"], strict=True):
+        if encode_node(node) != written:
+            raise BundleError(f"'{node.name}' does not name its own tensors")
     entries = body["tensors"]
     expected = {t.name: t for t in graph_tensors(graph)}
     extra = sorted(set(entries) - set(expected))
     if extra:
         raise BundleError(f"tensor '{extra[0]}' is listed but no node stores it so")
     for name, tensor in expected.items():
-        entry = entries.get(name)
-        if entry is None:
-            raise BundleError(f"tensor '{name}' is needed but not listed")
+        entry = entries[name]  # there: the graph was decoded from it
         wanted = describe_tensor(tensor, packed_size(tensor.values.size, tensor.bits), "")
         for key, value in wanted.items():
             if key != "sha256" and entry.get(key) != value:
