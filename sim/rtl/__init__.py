@@ -21,9 +21,11 @@ The device has the ports ``ap_clk``, ``ap_rst_n`` (synchronous, active low), ``s
 and read by ``sim.stream``. Unset registers start random, so a missing reset shows.
 """
 
-from sim.rtl.bench import ALWAYS, AxisRun, Bench, Pattern, build_bench
-from sim.rtl.build import Ports
+from sim.rtl.axisrun import AxisRun
+from sim.rtl.bench import Bench, build_bench
+from sim.rtl.pattern import ALWAYS, Pattern
 from sim.rtl.verilator import Verilator, find_verilator
+from sim.rtl.wrapper import Ports
 
 __all__ = [
     "ALWAYS",
