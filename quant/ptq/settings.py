@@ -123,6 +123,24 @@ class QuantizeSettings:
         if not 50.0 < self.percentile <= 100.0:
             raise QuantizationError(f"--percentile: {self.percentile} must be in (50, 100]")
 
+    @classmethod
+    def checked(cls, **fields: Any) -> "QuantizeSettings":  # noqa: ANN401 - checked one by one
+        """Return settings from values whose type nobody has checked yet (command line, TOML).
+
+        Raises:
+            QuantizationError: A field is unknown, of another type, or out of range.
+        """
+        try:
+            granularity = Granularity(fields.pop("granularity", Granularity.FILTER))
+        except ValueError as error:
+            raise QuantizationError(
+                f"--granularity: {error}; choose {', '.join(GRANULARITIES)}"
+            ) from None
+        try:
+            return cls(granularity=granularity, **fields)
+        except TypeError as error:
+            raise QuantizationError(f"quantize settings: {error}") from None
+
     def with_overrides(self, texts: list[str]) -> "QuantizeSettings":
         """Return the settings with ``--layer`` texts added."""
         return replace(self, overrides=(*self.overrides, *(LayerOverride.parse(t) for t in texts)))

@@ -1,0 +1,313 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command line: one command per verb, one line per error, real exit codes."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from nibbleflow.repeat import RUN_FILE_SUFFIX, read_run, write_run
+from nibbleflow.result import Result
+from quant.errors import InputFileError, NibbleflowError
+
+app = typer.Typer(
+    name="nibbleflow",
+    help="From a float YOLO detector to a bit-exact streaming int4 accelerator.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+JsonFile = Annotated[Path | None, typer.Option("--json", help="Write the result as JSON here.")]
+Build = Annotated[Path, typer.Argument(help="A build folder.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace what exists.")]
+Model = Annotated[str, typer.Argument(help="'demo' or a .safetensors file (JSON beside it).")]
+Outputs = Annotated[str, typer.Option(help="End the integer graph at these tensors: NAME,…")]
+Arch = Annotated[str | None, typer.Option(help="Architecture, when no JSON is there.")]
+Size = Annotated[str | None, typer.Option("--img", help="Input size: 640 or HEIGHTxWIDTH.")]
+Nodes = Annotated[str, typer.Option(help="all-convs, all, or NAME,…")]
+Limit = Annotated[int | None, typer.Option(help="Use at most so many images.")]
+
+
+@app.command()
+def doctor(json: JsonFile = None) -> None:
+    """Say what can run here and what each tool is needed for."""
+    from nibbleflow.verbs.doctor import doctor as verb
+
+    _finish(verb(), json)
+
+
+@app.command()
+def demo(
+    build: Annotated[Path, typer.Argument(help="Build folder to make.")] = Path("build/demo"),
+    force: Force = False,
+    json: JsonFile = None,
+) -> None:
+    """Run the whole way on the built-in detector."""
+    from nibbleflow.verbs.demo import demo as verb
+
+    _run("demo", verb, {"build": build, "force": force}, json, build)
+
+
+@app.command()
+def check(
+    model: Model,
+    outputs: Outputs = "",
+    arch: Arch = None,
+    img: Size = None,
+    json: JsonFile = None,
+) -> None:
+    """Say what would happen, before any work."""
+    from nibbleflow.verbs.check import check as verb
+
+    given = {"model": model, "outputs": _names(outputs), "arch": arch, "image_size": _size(img)}
+    _run("check", verb, given, json, None)
+
+
+@app.command()
+def quantize(
+    model: Model,
+    output: Annotated[Path, typer.Option("-o", "--output", help="Build folder to make.")],
+    calib: Annotated[
+        list[Path] | None, typer.Option(help="Folder of unlabelled images; may repeat.")
+    ] = None,
+    weight_bits: Annotated[int, typer.Option(help="Bits per stored weight, 2 to 8.")] = 4,
+    act_bits: Annotated[int, typer.Option(help="Bits of inner activations, 4 to 8.")] = 8,
+    edge_bits: Annotated[int, typer.Option(help="Weight bits of stem and head.")] = 8,
+    stem_act_bits: Annotated[int | None, typer.Option(help="Bits of the stem's output.")] = None,
+    output_bits: Annotated[int, typer.Option(help="Bits of the outputs, 8 to 16.")] = 8,
+    scheme: Annotated[str, typer.Option(help="affine or symmetric.")] = "affine",
+    granularity: Annotated[str, typer.Option(help="layer or filter.")] = "filter",
+    weight_clip: Annotated[str, typer.Option(help="minmax or mse.")] = "mse",
+    observer: Annotated[str, typer.Option(help="minmax, percentile or mse.")] = "mse",
+    percentile: Annotated[float, typer.Option(help="Share kept, in percent.")] = 99.99,
+    bias_correction: Annotated[bool, typer.Option(help="Correct the mean error.")] = True,
+    layer: Annotated[
+        list[str] | None, typer.Option(help="NAME=8, NAME=w8a8: other bits; may repeat.")
+    ] = None,
+    outputs: Outputs = "",
+    arch: Arch = None,
+    img: Size = None,
+    limit: Limit = None,
+    force: Force = False,
+    json: JsonFile = None,
+) -> None:
+    """Quantize a model after training; write a build folder."""
+    from nibbleflow.verbs.quantize import quantize as verb
+
+    given = {
+        "model": model,
+        "output": output,
+        "calib": calib or [],
+        "weight_bits": weight_bits,
+        "act_bits": act_bits,
+        "edge_bits": edge_bits,
+        "stem_act_bits": stem_act_bits,
+        "output_bits": output_bits,
+        "scheme": scheme,
+        "granularity": granularity,
+        "weight_clip": weight_clip,
+        "observer": observer,
+        "percentile": percentile,
+        "bias_correction": bias_correction,
+        "layers": layer or [],
+        "outputs": _names(outputs),
+        "arch": arch,
+        "image_size": _size(img),
+        "limit": limit,
+        "force": force,
+    }
+    _run("quantize", verb, given, json, output)
+
+
+@app.command()
+def evaluate(
+    build: Build,
+    data: Annotated[Path | None, typer.Option(help="COCO instances.json.")] = None,
+    images: Annotated[Path | None, typer.Option(help="Folder of the images.")] = None,
+    limit: Limit = None,
+    engines: Annotated[
+        str, typer.Option(help="Of float, fake_quant, integer.")
+    ] = "float,fake_quant,integer",
+    json: JsonFile = None,
+) -> None:
+    """Measure float, fake-quantized and integer accuracy with pycocotools."""
+    from nibbleflow.verbs.evaluate import evaluate as verb
+
+    given = {
+        "build": build,
+        "data": data,
+        "images": images,
+        "limit": limit,
+        "engines": _names(engines),
+    }
+    _run("evaluate", verb, given, json, build)
+
+
+@app.command()
+def detect(
+    build: Build,
+    image: Annotated[Path, typer.Argument(help="JPEG or PNG file.")],
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="PNG to write.")] = None,
+    confidence: Annotated[float, typer.Option(help="Smallest score shown.")] = 0.25,
+    json: JsonFile = None,
+) -> None:
+    """Draw the boxes of the float and the integer network side by side."""
+    from nibbleflow.verbs.detect import detect as verb
+
+    given = {"build": build, "image": image, "output": output, "confidence": confidence}
+    _run("detect", verb, given, json, build)
+
+
+@app.command()
+def generate(
+    build: Build,
+    rtl: Annotated[bool, typer.Option("--rtl", help="Only SystemVerilog.")] = False,
+    hls: Annotated[bool, typer.Option("--hls", help="Only HLS C++.")] = False,
+    nodes: Nodes = "all-convs",
+    force: Force = False,
+    json: JsonFile = None,
+) -> None:
+    """Write SystemVerilog and hls4ml projects of the convolutions (neither flag: both)."""
+    from nibbleflow.verbs.generate import generate as verb
+
+    given = {"build": build, "rtl": rtl, "hls": hls, "nodes": nodes, "force": force}
+    _run("generate", verb, given, json, build)
+
+
+@app.command()
+def verify(
+    build: Build,
+    rtl: Annotated[bool, typer.Option("--rtl", help="Only the RTL in Verilator.")] = False,
+    hls: Annotated[bool, typer.Option("--hls", help="Only the HLS C++ with g++.")] = False,
+    nodes: Nodes = "all-convs",
+    full: Annotated[int, typer.Option(help="So many layers at full size too.")] = 3,
+    seed: Annotated[int, typer.Option(help="Of sub-maps and stalls.")] = 1,
+    json: JsonFile = None,
+) -> None:
+    """Run every engine on real weights and activations; demand equal bits."""
+    from nibbleflow.verbs.verify import verify as verb
+
+    given = {
+        "build": build, "rtl": rtl, "hls": hls, "nodes": nodes, "full": full, "seed": seed,
+    }  # fmt: skip
+    _run("verify", verb, given, json, build)
+
+
+@app.command()
+def vectors(
+    build: Build,
+    image: Annotated[Path | None, typer.Option(help="Image; else a calibration frame.")] = None,
+    nodes: Nodes = "all-convs",
+    channels_per_beat: Annotated[int, typer.Option(help="Codes per .mem word.")] = 1,
+    force: Force = False,
+    json: JsonFile = None,
+) -> None:
+    """Write golden inputs, outputs, accumulators and weights for a user's own hardware."""
+    from nibbleflow.verbs.vectors import vectors as verb
+
+    given = {
+        "build": build,
+        "image": image,
+        "nodes": nodes,
+        "channels_per_beat": channels_per_beat,
+        "force": force,
+    }
+    _run("vectors", verb, given, json, build)
+
+
+@app.command()
+def compare(
+    build: Build,
+    dump: Annotated[Path, typer.Argument(help="Folder with NODE/output.mem or .npy.")],
+    json: JsonFile = None,
+) -> None:
+    """Compare a user's own outputs with the golden vectors; name the first wrong value."""
+    from nibbleflow.verbs.compare import compare as verb
+
+    _run("compare", verb, {"build": build, "dump": dump}, json, None)
+
+
+@app.command()
+def report(build: Build, json: JsonFile = None) -> None:
+    """Write tables and plots: memory, cycles, SQNR, bit widths."""
+    from nibbleflow.verbs.report import report as verb
+
+    _run("report", verb, {"build": build}, json, None)
+
+
+@app.command()
+def repeat(
+    file: Annotated[Path, typer.Argument(help=f"A {RUN_FILE_SUFFIX} file that a run wrote.")],
+    force: Force = False,
+    json: JsonFile = None,
+) -> None:
+    """Repeat a run from the TOML that it wrote."""
+    verb, given = read_run(file)
+    if force and "force" in given:
+        given["force"] = True
+    _finish(_verb(verb)(**given), json)
+
+
+def main() -> None:
+    """Run the command line; user errors are one line and exit code 1."""
+    try:
+        app()
+    except NibbleflowError as error:
+        Console(stderr=True).print(
+            f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True
+        )
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _verb(name: str) -> Callable[..., Result]:
+    import nibbleflow
+
+    return getattr(nibbleflow, name)  # type: ignore[no-any-return]
+
+
+def _run(
+    name: str,
+    verb: Callable[..., Result],
+    given: dict[str, Any],
+    json: Path | None,
+    build: Path | None,
+) -> None:
+    result = verb(**given)
+    if build is not None:
+        write_run(build / f"{name}{RUN_FILE_SUFFIX}", name, given)
+    _finish(result, json)
+
+
+def _finish(result: Result, json: Path | None) -> None:
+    Console().print(result.table())
+    if json is not None:
+        from nibbleflow.folders import write_whole
+
+        write_whole(json, result.to_json())
+    if not result.ok:
+        raise typer.Exit(1)
+
+
+def _names(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _size(text: str | None) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    parts = text.lower().split("x")
+    if len(parts) > 2 or not all(p.isdecimal() and int(p) > 0 for p in parts):
+        raise InputFileError(f"--img '{text}' is not a size; write 640 or 384x640")
+    numbers = [int(p) for p in parts]
+    return numbers[0], numbers[-1]
+
+
+if __name__ == "__main__":
+    main()

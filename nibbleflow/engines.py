@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The three ways to run a build's network on one image, with the same face."""
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
+from nibbleflow.folders import BuildFolder
+from quant.bundle import Bundle
+from quant.floatstore import load_float
+from quant.ptq.executor import FloatExecutor
+from quant.ptq.fakequant import FakeQuantExecutor
+from sim.golden import GoldenModel
+from sim.host import dequantize, input_codes, normalise
+
+Pixels = npt.NDArray[np.uint8]
+Outputs = dict[str, npt.NDArray[np.float32]]
+Engine = Callable[[Pixels], Outputs]
+
+
+def float_engine(build: BuildFolder) -> Engine:
+    """Return the float network: canvas uint8 [H, W, 3] to real outputs [rows, h, w] by name."""
+    graph, host = load_float(build.floats)
+    executor = FloatExecutor(graph)
+
+    def run(canvas: Pixels) -> Outputs:
+        return {n: t[0] for n, t in executor.run(normalise(canvas, host)[None]).items()}
+
+    return run
+
+
+def fake_quant_engine(build: BuildFolder, bundle: Bundle) -> Engine:
+    """Return the float-scale fake-quantized network."""
+    graph, _ = load_float(build.floats)
+    executor = FakeQuantExecutor(bundle.graph, graph)
+
+    def run(canvas: Pixels) -> Outputs:
+        return {n: t[0] for n, t in executor.run(normalise(canvas, bundle.host)[None]).items()}
+
+    return run
+
+
+def integer_engine(bundle: Bundle) -> Engine:
+    """Return the golden integer network with dequantized outputs."""
+    model = GoldenModel(bundle.graph)
+    names = [o.source for o in bundle.graph.outputs]
+    fmt = bundle.graph.input.output
+
+    def run(canvas: Pixels) -> Outputs:
+        codes = input_codes(canvas, bundle.host, fmt.scale, fmt.zero_point)
+        tensors = model.run(codes[None], keep=names).tensors
+        result = {}
+        for name in names:
+            rows = bundle.graph.formats[name]
+            decoded = tensors[name][0].astype(np.int64)
+            if rows.codebook is not None:
+                decoded = np.asarray(rows.codebook)[decoded]
+            result[name] = dequantize(decoded, rows.scale_per_row, rows.zero_point_per_row)
+        return result
+
+    return run

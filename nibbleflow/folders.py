@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The build folder, and folders that appear whole or not at all."""
+
+import contextlib
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from quant.errors import InputFileError
+
+
+@dataclass(frozen=True)
+class BuildFolder:
+    """Paths inside a BUILD.
+
+    Attributes:
+        path: The folder.
+    """
+
+    path: Path
+
+    @property
+    def bundle(self) -> Path:
+        """The integer bundle."""
+        return self.path / "bundle"
+
+    @property
+    def floats(self) -> Path:
+        """Fused float weights and graph."""
+        return self.path / "float"
+
+    @property
+    def frames(self) -> Path:
+        """A few letterboxed calibration images, uint8 [n, H, W, 3]."""
+        return self.path / "float" / "frames.npy"
+
+    @property
+    def rtl(self) -> Path:
+        """Generated SystemVerilog."""
+        return self.path / "rtl"
+
+    @property
+    def hls(self) -> Path:
+        """Generated HLS projects."""
+        return self.path / "hls"
+
+    @property
+    def vectors(self) -> Path:
+        """Golden vectors for a user's own hardware."""
+        return self.path / "vectors"
+
+    @property
+    def sim(self) -> Path:
+        """Scratch of simulations and the last verification's record."""
+        return self.path / "sim"
+
+    @property
+    def report(self) -> Path:
+        """Tables, plots and JSON."""
+        return self.path / "report"
+
+    @classmethod
+    def existing(cls, path: str | Path) -> "BuildFolder":
+        """Return the build at ``path``.
+
+        Raises:
+            InputFileError: There is no build there.
+        """
+        folder = cls(Path(path))
+        if not folder.bundle.is_dir():
+            raise InputFileError(
+                f"{path} is not a build folder (no bundle/ inside); make one with "
+                "'nibbleflow quantize MODEL --calib DIR -o BUILD'"
+            )
+        return folder
+
+
+@contextlib.contextmanager
+def whole_folder(path: Path, *, force: bool) -> Iterator[Path]:
+    """Yield an empty folder beside ``path`` that takes its name when the block succeeds.
+
+    Args:
+        path: The folder to make.
+        force: Whether an existing one may be replaced.
+
+    Yields:
+        The temporary folder; it is removed when the block raises.
+
+    Raises:
+        InputFileError: ``path`` exists and ``force`` is not given, or it cannot be made.
+    """
+    if path.exists() and not force:
+        raise InputFileError(f"{path} exists already; give --force to replace it")
+    if path.exists() and not path.is_dir():
+        raise InputFileError(f"{path} is a file; name a folder")
+    partial = path.parent / f".{path.name}.partial-{os.getpid()}"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir()
+    except OSError as error:
+        raise InputFileError(f"cannot make {path}: {error.strerror}") from None
+    try:
+        yield partial
+        old = path.parent / f".{path.name}.old-{os.getpid()}"
+        if path.exists():
+            path.rename(old)
+        partial.rename(path)
+        shutil.rmtree(old, ignore_errors=True)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write ``text`` to ``path`` so that the file appears whole or not at all.
+
+    Raises:
+        InputFileError: It cannot be written.
+    """
+    partial = path.parent / f".{path.name}.partial-{os.getpid()}"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise InputFileError(f"cannot write {path}: {error.strerror}") from None

@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The TOML that repeats a run: written by every run that has a build folder."""
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from nibbleflow.folders import write_whole
+from quant.errors import InputFileError
+
+RUN_FILE_SUFFIX = ".run.toml"
+VERBS = (
+    "check",
+    "compare",
+    "demo",
+    "detect",
+    "evaluate",
+    "generate",
+    "quantize",
+    "report",
+    "vectors",
+    "verify",
+)
+
+
+def write_run(path: Path, verb: str, given: Mapping[str, Any]) -> None:
+    """Write the arguments of a run; those that are ``None`` are left out.
+
+    Args:
+        path: File to write.
+        verb: Name of the verb.
+        given: Its keyword arguments: text, paths, numbers, truth values and lists of these.
+    """
+    lines = ["# Repeat with: nibbleflow repeat FILE", f"[{verb}]"]
+    lines += [f"{key} = {_value(value)}" for key, value in given.items() if value is not None]
+    write_whole(path, "\n".join(lines) + "\n")
+
+
+def read_run(path: Path) -> tuple[str, dict[str, Any]]:
+    """Read a run file.
+
+    Returns:
+        The verb and its keyword arguments.
+
+    Raises:
+        InputFileError: The file is missing, is not TOML, or names no verb.
+    """
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise InputFileError(f"{path} cannot be read as TOML: {error}") from None
+    if len(content) != 1 or next(iter(content)) not in VERBS:
+        raise InputFileError(
+            f"{path} must have one table named after a verb ({', '.join(VERBS)}), "
+            f"not {', '.join(content) or 'nothing'}"
+        )
+    verb, given = next(iter(content.items()))
+    if not isinstance(given, dict):
+        raise InputFileError(f"{path}: '{verb}' must be a table of arguments")
+    return verb, given
+
+
+def _value(value: object) -> str:
+    match value:
+        case bool():
+            return "true" if value else "false"
+        case int() | float():
+            return repr(value)
+        case Path():
+            return _text(str(value.resolve()))
+        case str():
+            return _text(value)
+        case list() | tuple():
+            return "[" + ", ".join(_value(v) for v in value) + "]"
+        case _:
+            raise TypeError(f"{type(value).__name__} has no TOML form here")
+
+
+def _text(value: str) -> str:
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{escaped}"'

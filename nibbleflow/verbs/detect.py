@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``nibbleflow detect``: boxes of float and integer side by side."""
+
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from nibbleflow.engines import float_engine, integer_engine
+from nibbleflow.folders import BuildFolder
+from nibbleflow.result import Result
+from quant.bundle import load_bundle
+from quant.errors import InputFileError
+from quant.floatstore import load_float
+from sim.host import (
+    Detections,
+    draw_detections,
+    letterbox,
+    read_image,
+    save_png,
+    side_by_side,
+)
+from sim.host import (
+    detect as boxes_of,
+)
+
+
+def detect(
+    build: str | Path,
+    image: str | Path,
+    *,
+    output: str | Path | None = None,
+    confidence: float = 0.25,
+) -> Result:
+    """Draw the boxes that the float and the integer network find in one image.
+
+    Args:
+        build: A build folder.
+        image: JPEG or PNG file.
+        output: PNG to write; ``BUILD/report/detect.png`` when not given.
+        confidence: Smallest score shown, 0 to 1.
+
+    Returns:
+        ``values`` has ``detections`` per engine: class, score, box (x1, y1, x2, y2 in pixels).
+
+    Raises:
+        NibbleflowError: Build or image cannot be read, or the network has no boxes.
+    """
+    if not 0.0 <= confidence <= 1.0:
+        raise InputFileError(f"--confidence {confidence} must be in [0, 1]")
+    folder = BuildFolder.existing(build)
+    bundle = load_bundle(folder.bundle)
+    pixels = read_image(Path(image))
+    canvas, placement = letterbox(pixels, bundle.host)
+    float_host = load_float(folder.floats)[1]
+    found = {
+        "float": boxes_of(float_engine(folder)(canvas), float_host, placement),
+        "integer": boxes_of(integer_engine(bundle)(canvas), bundle.host, placement),
+    }
+    shown = {name: d.above(confidence) for name, d in found.items()}
+    names = bundle.host.class_names
+    picture = side_by_side([(n, draw_detections(pixels, d, names)) for n, d in shown.items()])
+    target = Path(output) if output else folder.report / "detect.png"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    save_png(picture, target)
+    table = Table(title=f"{image} -> {target}", box=None)
+    for column in ("engine", "class", "score", "box"):
+        table.add_column(column)
+    rows = {name: _rows(d, names) for name, d in shown.items()}
+    for engine, entries in rows.items():
+        for entry in entries:
+            box = ", ".join(f"{v:.0f}" for v in entry["box"])
+            table.add_row(engine, entry["class"], f"{entry['score']:.2f}", box)
+    return Result("detect", {"picture": str(target), "detections": rows}, (table,))
+
+
+def _rows(detections: Detections, names: tuple[str, ...]) -> list[dict[str, Any]]:
+    rows = zip(detections.classes, detections.scores, detections.boxes, strict=True)
+    return [
+        {"class": names[int(c)], "score": float(s), "box": [float(v) for v in b]}
+        for c, s, b in rows
+    ]

@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``nibbleflow quantize``: float model and calibration images to a build folder."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from rich.table import Table
+
+from nibbleflow.folders import BuildFolder, whole_folder
+from nibbleflow.pictures import Pictures
+from nibbleflow.progress import progress_bar
+from nibbleflow.result import Result
+from quant.bundle import save_bundle
+from quant.errors import InputFileError
+from quant.floatstore import save_float
+from quant.hostspec import HostSpec
+from quant.ptq.importer import import_model
+from quant.ptq.quantize import Quantized
+from quant.ptq.quantize import quantize as quantize_graph
+from quant.ptq.settings import QuantizeSettings
+from quant.record import LayerRecord
+from quant.zoo.resolve import load_model
+from sim.host import normalise
+
+BATCH = 4
+KEPT_FRAMES = 4
+WORST_SHOWN = 5
+
+
+def quantize(
+    model: str | Path,
+    *,
+    output: str | Path,
+    calib: Sequence[str | Path] = (),
+    weight_bits: int = 4,
+    act_bits: int = 8,
+    edge_bits: int = 8,
+    stem_act_bits: int | None = None,
+    output_bits: int = 8,
+    scheme: str = "affine",
+    granularity: str = "filter",
+    weight_clip: str = "mse",
+    observer: str = "mse",
+    percentile: float = 99.99,
+    bias_correction: bool = True,
+    layers: Sequence[str] = (),
+    outputs: Sequence[str] = (),
+    arch: str | None = None,
+    image_size: Sequence[int] | None = None,
+    limit: int | None = None,
+    force: bool = False,
+) -> Result:
+    """Quantize a model after training and write a build folder.
+
+    Args:
+        model: ``demo`` or a ``.safetensors`` file.
+        output: The build folder.
+        calib: Folders of unlabelled images; the demo needs none.
+        weight_bits: Stored bits per weight, 2 to 8.
+        act_bits: Bits of inner activation codes, 4 to 8.
+        edge_bits: Weight bits of the first convolution and the head, 2 to 8.
+        stem_act_bits: Bits of the first convolution's output; ``None`` for ``act_bits``.
+        output_bits: Bits of the outputs, 8 to 16.
+        scheme: ``affine`` or ``symmetric``.
+        granularity: ``layer`` or ``filter``.
+        weight_clip: ``minmax`` or ``mse``.
+        observer: ``minmax``, ``percentile`` or ``mse``.
+        percentile: Share kept by the percentile observer, in percent.
+        bias_correction: Whether the weights' mean error moves into the bias.
+        layers: Other bits by name: ``NAME=8``, ``NAME=w8``, ``NAME=a8``, ``NAME=w8a8``.
+        outputs: Tensors where the integer graph shall end; empty finds the head by itself.
+        arch: Architecture when no JSON stands beside the weights.
+        image_size: (height, width) in pixels.
+        limit: Largest number of calibration images.
+        force: Whether an existing build may be replaced.
+
+    Returns:
+        ``values`` has ``layers`` with bits and SQNR of every node, ``notes`` and the digest.
+
+    Raises:
+        NibbleflowError: Anything about the inputs is wrong; nothing is left behind.
+    """
+    settings = QuantizeSettings.checked(
+        weight_bits=weight_bits,
+        act_bits=act_bits,
+        edge_bits=edge_bits,
+        stem_act_bits=stem_act_bits,
+        output_bits=output_bits,
+        scheme=scheme,
+        granularity=granularity,
+        weight_clip=weight_clip,
+        observer=observer,
+        percentile=percentile,
+        bias_correction=bias_correction,
+    ).with_overrides(list(layers))
+    if not calib and str(model) != "demo":
+        raise InputFileError(
+            f"quantizing {model} needs calibration images; name a folder with --calib"
+        )
+    with whole_folder(Path(output), force=force) as folder:
+        build = BuildFolder(folder)
+        loaded = load_model(str(model), arch=arch, image_size=_pair(image_size))
+        imported = import_model(loaded, tuple(outputs) or None)
+        host = imported.host
+        pictures = Pictures(calib, limit, (host.height, host.width))
+        frames: list[npt.NDArray[np.uint8]] = []
+        with progress_bar("calibrating", len(pictures)) as advance:
+            result = quantize_graph(
+                imported.graph,
+                host,
+                _batches(pictures, host, frames),
+                settings,
+                model=str(model),
+                progress=advance,
+            )
+        save_bundle(result.graph, result.host, result.record, build.bundle)
+        save_float(imported.graph, host, build.floats)
+        np.save(build.frames, np.stack(frames), allow_pickle=False)
+    values = {
+        "build": str(output),
+        "digest": result.graph.digest,
+        **result.record.to_json(),
+    }
+    return Result("quantize", values, _tables(result, str(output)))
+
+
+def _batches(
+    pictures: Pictures, host: HostSpec, frames: list[npt.NDArray[np.uint8]]
+) -> Iterator[npt.NDArray[np.float32]]:
+    batch: list[npt.NDArray[np.float32]] = []
+    for canvas in pictures.canvases(host):
+        if len(frames) < KEPT_FRAMES:
+            frames.append(canvas)
+        batch.append(normalise(canvas, host))
+        if len(batch) == BATCH:
+            yield np.stack(batch)
+            batch = []
+    if batch:
+        yield np.stack(batch)
+
+
+def _tables(result: Quantized, output: str) -> tuple[Table, ...]:
+    layers = result.record.layers
+    bits = Table(title=f"{result.graph.name} -> {output}", box=None)
+    bits.add_column("nodes")
+    bits.add_column("weight bits")
+    bits.add_column("activation bits")
+    counted: dict[tuple[int, int], int] = {}
+    for layer in layers:
+        if layer.weight_bits:
+            key = (layer.weight_bits, layer.act_bits)
+            counted[key] = counted.get(key, 0) + 1
+    for (weight, act), count in sorted(counted.items()):
+        bits.add_row(str(count), str(weight), str(act))
+    worst = Table(title="lowest SQNR of the outputs", box=None)
+    for column in ("node", "kind", "weight bits", "weight dB", "output dB"):
+        worst.add_column(column)
+    measured = [layer for layer in layers if layer.sqnr_db is not None]
+    for layer in sorted(measured, key=_sqnr)[:WORST_SHOWN]:
+        worst.add_row(
+            layer.name,
+            layer.kind,
+            str(layer.weight_bits or ""),
+            "" if layer.weight_sqnr_db is None else f"{layer.weight_sqnr_db:.1f}",
+            f"{layer.sqnr_db:.1f}",
+        )
+    return bits, worst
+
+
+def _pair(size: Sequence[int] | None) -> tuple[int, int] | None:
+    return None if size is None else (size[0], size[1])
+
+
+def _sqnr(layer: LayerRecord) -> float:
+    return 0.0 if layer.sqnr_db is None else layer.sqnr_db
