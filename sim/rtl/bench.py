@@ -119,6 +119,11 @@ class Bench:
         ]
         done = run_tool(command, work_dir, environment)
         (work_dir / "nf_bench.out").write_text(done.stdout, encoding="utf-8")
+        trouble = _memory_trouble(done.stdout)
+        if trouble is not None:
+            raise ToolError(
+                f"a memory of '{self.top}' was not loaded: {trouble}; pass the file in 'files'"
+            )
         try:
             result: dict[str, int] = json.loads((work_dir / "nf_result.json").read_text())
         except (OSError, ValueError):
@@ -189,6 +194,11 @@ def _prepare(work_dir: Path, files: Mapping[str, str | bytes]) -> None:
         if path.resolve().parent != work_dir.resolve() or name.startswith("nf_"):
             raise StreamError(f"file '{name}' must be a plain name that does not begin with 'nf_'")
         path.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def _memory_trouble(text: str) -> str | None:
+    # Verilator only warns, and the memory then holds random bits.
+    return next((line.strip() for line in text.splitlines() if "$readmem" in line), None)
 
 
 def _cocotb_environment(seed: int) -> dict[str, str]:

@@ -68,6 +68,7 @@ def compile_bench(
     Raises:
         ToolError: A tool is missing, or Verilator or the compiler refuses the sources.
     """
+    cache = cache.resolve()
     verilator = find_verilator()
     cocotb = _cocotb_version()
     key = hashlib.sha256()
@@ -195,5 +196,5 @@ def _keep_runtime(model: Path, shared: Path) -> None:
 def first_error(text: str) -> str:
     """Return the first line that names an error, else the last line."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    wanted = [line for line in lines if re.search(r"%Error|error:|Error \d|undefined", line)]
+    wanted = [line for line in lines if re.search(r"%Error|%Fatal|error:|Error \d|undefined", line)]
     return (wanted or lines or ["no output"])[0 if wanted else -1]

@@ -27,7 +27,10 @@ module tiny #(parameter int Bytes = 1, parameter SettingsFile = "") (
   localparam int Stuck = 1, Drops = 2, Changes = 3, NoLast = 4, EarlyLast = 5, Surplus = 6,
                  Unset = 7, Babbles = 8;
   logic [31:0] settings [2];
-  initial $readmemh(SettingsFile, settings);
+  initial begin
+    $readmemh(SettingsFile, settings);
+    if (settings[0] == 32'hDEAD) $fatal(1, "constant %0d is forbidden", settings[0]);
+  end
   logic [31:0] taken;
   logic [8*Bytes-1:0] never_set;
   logic take;
@@ -240,10 +243,18 @@ def test_a_changed_source_is_another_build_and_an_error_names_its_line(bench, fo
     broken = folder / "other" / "tiny.sv"
     broken.parent.mkdir()
     broken.write_text(DEVICE.replace("never_set;", "never_set"))
-    with pytest.raises(ToolError, match=r"Verilator refuses the sources: %Error: .*tiny\.sv:14"):
+    with pytest.raises(ToolError, match=r"Verilator refuses the sources: %Error: .*tiny\.sv:17"):
         build_bench([broken], "tiny", BYTES, BYTES, folder / "cache", parameters=PARAMETERS)
     left = [entry for entry in (folder / "cache").iterdir() if entry.is_dir()]
     assert left == [bench.executable.parent]
+
+
+def test_a_missing_memory_and_a_fatal_check_end_the_run(bench, tmp_path):
+    frames = random_frames(1)
+    with pytest.raises(ToolError, match=r"a memory of 'tiny' was not loaded: .*settings\.mem"):
+        bench.run(tmp_path, [frames], [BEATS])
+    with pytest.raises(ToolError, match=r"'tiny' ended with code .*constant 57005 is forbidden"):
+        bench.run(tmp_path, [frames], [BEATS], files=settings(0xDEAD))
 
 
 def test_foreign_ports_waves_and_several_streams(folder, tmp_path):
