@@ -70,7 +70,7 @@ class ConvCell:
 
     @property
     def interval_cycles(self) -> int:
-        """Iterations per frame at II = 1 without the first fill: the slower of reading and loading.
+        """Iterations per frame at II = 1 without fill and drain: the slower of reading and loading.
 
         Estimated: no vendor tool has scheduled the loop.
         """
@@ -186,8 +186,9 @@ def _check_parameters(node: Conv) -> None:
 def _check_divides(name: str, what: str, size: int, factor: str, value: int) -> None:
     if size % value == 0:
         return
-    near = sorted((d for d in range(1, size + 1) if size % d == 0), key=lambda d: abs(d - value))
-    divisors = ", ".join(str(d) for d in sorted(near[:2]))
+    every = [d for d in range(1, size + 1) if size % d == 0]
+    near = [d for d in every if d < value][-1:] + [d for d in every if d > value][:1]
+    divisors = ", ".join(map(str, near))
     raise PlanError(
         f"'{name}' has {size} {what}, not a multiple of {factor}={value}; "
         f"divisors near {value}: {divisors}"

@@ -29,6 +29,19 @@ DEFAULT_PART = "xczu7ev-ffvc1156-2-e"
 DEFAULT_CLOCK_HZ = 200_000_000
 
 _INPUT = "frame"
+# Words that a project cannot be called: C++ keywords, and names that the generated sources use.
+_KEYWORDS = """
+    alignas alignof and and_eq asm auto bitand bitor bool break case catch char class
+    compl const const_cast constexpr continue decltype default delete do double
+    dynamic_cast else enum explicit export extern false float for friend goto if inline
+    int long mutable namespace new noexcept not not_eq nullptr operator or or_eq private
+    protected public register reinterpret_cast return short signed sizeof static
+    static_assert static_cast struct switch template this thread_local throw true try
+    typedef typeid typename union unsigned using virtual void volatile wchar_t while xor
+    xor_eq config2 frame hls input_t layer2_out main nf nnet parameters defines result_t
+    std
+"""
+_RESERVED = frozenset(_KEYWORDS.split())
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +49,7 @@ class HlsProject:
     """Everything of one project that is not hls4ml's own text. A pure value: no file is touched.
 
     Attributes:
-        name: Project name and top function; a C identifier.
+        name: Project name and top function; a C++ identifier.
         cell: The folded convolution.
         constants: Body of the configuration struct.
         files: Text of our own files by path inside the project.
@@ -57,8 +70,8 @@ class HlsProject:
 
 
 def project_name(node_name: str) -> str:
-    """Return a C identifier for a node: ``nf_`` and the name with other characters replaced."""
-    return "nf_" + re.sub(r"[^0-9a-z]+", "_", node_name.lower()).strip("_")
+    """Return a C identifier for a node: ``nibble_`` and its name, other characters replaced."""
+    return "nibble_" + re.sub(r"[^0-9a-z]+", "_", node_name.lower()).strip("_")
 
 
 def emit_conv_hls(
@@ -82,12 +95,12 @@ def emit_conv_hls(
 
     Raises:
         PlanError: The folding does not fit, the layer needs something that the cell does not build,
-            or ``name`` is not a C identifier.
+            or ``name`` is not a free C++ identifier.
     """
     name = project_name(node.name) if name is None else name
-    if not re.fullmatch(r"[A-Za-z][0-9A-Za-z_]*", name):
+    if not re.fullmatch(r"[A-Za-z][0-9A-Za-z_]*", name) or name in _RESERVED:
         raise PlanError(
-            f"HLS project name '{name}' is not a C identifier; use '{project_name(name)}'"
+            f"HLS project name '{name}' is not a free C++ identifier; use '{project_name(name)}'"
         )
     cell = fold_conv(node, source, in_shape, folding)
     origin = f" of graph {graph_digest[:16]}" if graph_digest else ""

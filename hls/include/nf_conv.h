@@ -9,11 +9,11 @@
 // any kernel, stride and padding (padding carries the zero code of the source).
 //
 //   throughput   one ring word per iteration: max(out pixels x folds x window words, words in)
-//                iterations per frame plus the first fill, II = 1 (unverified: no vendor tool has
-//                synthesised this; array partition follows the folding only)
+//                iterations per frame plus fill and drain (nf_window.h), II = 1 (unverified: no
+//                vendor tool has synthesised this; array partition follows the folding only)
 //   back-pressure  blocking streams; while there is room in the ring, an input word is awaited
-#ifndef NF_CONV_H_
-#define NF_CONV_H_
+#ifndef NIBBLEFLOW_NF_CONV_H_
+#define NIBBLEFLOW_NF_CONV_H_
 
 #include "hls_stream.h"
 #include "nf_mac.h"

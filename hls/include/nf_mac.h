@@ -10,8 +10,8 @@
 //   throughput   PE x SIMD products per call, one call per iteration (II = 1, unverified: no
 //                vendor tool has synthesised this)
 //   width        acc_bits holds bias + every partial sum: proved from the weights, see quant.widths
-#ifndef NF_MAC_H_
-#define NF_MAC_H_
+#ifndef NIBBLEFLOW_NF_MAC_H_
+#define NIBBLEFLOW_NF_MAC_H_
 
 #include "nf_types.h"
 #include "nf_window.h"

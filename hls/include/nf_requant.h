@@ -5,8 +5,8 @@
 //
 // m is unsigned 17 bits, s in 1..47, the product 50 bits signed, >> arithmetic: ties round towards
 // plus infinity (AP_RND). Combinational, one code per call; PE calls per finished fold.
-#ifndef NF_REQUANT_H_
-#define NF_REQUANT_H_
+#ifndef NIBBLEFLOW_NF_REQUANT_H_
+#define NIBBLEFLOW_NF_REQUANT_H_
 
 #include "nf_types.h"
 

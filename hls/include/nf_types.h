@@ -5,8 +5,8 @@
 // that Vitis HLS synthesises, and what the C simulation runs by default. `plain_types` are the
 // smallest native integers that hold as many bits: the same source, faster C simulation, chosen by
 // -DNF_PLAIN. Native integers are wider than declared, so only `ap_types` prove the widths.
-#ifndef NF_TYPES_H_
-#define NF_TYPES_H_
+#ifndef NIBBLEFLOW_NF_TYPES_H_
+#define NIBBLEFLOW_NF_TYPES_H_
 
 #include "ap_int.h"
 #include <stdint.h>

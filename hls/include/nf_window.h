@@ -9,11 +9,13 @@
 //   order read   out_y, out_x, filter fold, kernel_y, kernel_x, channel word (fastest)
 //   ring         (kernel_h - 1) lines + kernel_w pixels are needed at once; (stride_h - 1) lines +
 //                kernel_w + stride_w pixels of slack let loading run ahead of computing
-//   throughput   max(words read, words loaded) iterations per frame, plus the first fill
+//   throughput   max(words read, words loaded) iterations per frame, plus the fill of the first
+//                window; if loading is the slower, plus the reads behind the last word (one row of
+//                windows at most)
 //   interface    room() / loaded() for the writer, ready() / address() / padding() / step() for the
 //                reader; one write and one read of the ring per iteration
-#ifndef NF_WINDOW_H_
-#define NF_WINDOW_H_
+#ifndef NIBBLEFLOW_NF_WINDOW_H_
+#define NIBBLEFLOW_NF_WINDOW_H_
 
 namespace nf {
 
