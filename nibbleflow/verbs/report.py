@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``nibbleflow report``: tables, plots and JSON of a build."""
+
+from pathlib import Path
+
+from rich.text import Text
+
+from hw import plan_foldings
+from nibbleflow.folders import BuildFolder, whole_folder
+from nibbleflow.result import Result
+from quant.bundle import load_bundle
+from quant.floatstore import load_float
+from reports.summary import summarise
+from reports.tables import summary_tables
+from reports.write import write_report
+
+
+def report(build: str | Path) -> Result:
+    """Write the report of a build into ``BUILD/report``.
+
+    Args:
+        build: A build folder.
+
+    Returns:
+        ``values`` has ``memory`` (``honest_ratio``, ``published_ratio``, ``bits``), ``macs`` and
+        ``layers``.
+
+    Raises:
+        NibbleflowError: The build cannot be read.
+    """
+    folder = BuildFolder.existing(build)
+    bundle = load_bundle(folder.bundle)
+    float_graph, _ = load_float(folder.floats)
+    summary = summarise(bundle, plan_foldings(bundle.graph))
+    with whole_folder(folder.report, force=True) as target:
+        write_report(summary, bundle, float_graph, target)
+    written = Text(f"tables and plots in {folder.report}")
+    return Result("report", summary.to_json(), (*summary_tables(summary), written))
