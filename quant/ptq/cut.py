@@ -101,7 +101,7 @@ def find_cut(
     frontier.sort(key=lambda name: order.get(name, len(order)))
     if not frontier and not unsupported:
         unsupported = (_no_region(translation),)
-    parts = [(name,) for name in frontier]
+    parts: list[tuple[str, ...]] = [(name,) for name in frontier]
     if _is_detector(host):
         parts = [_peel(name, steps, readers, inside) for name in frontier]
         for name, part in zip(frontier, parts, strict=True):

@@ -15,7 +15,7 @@ from quant.floatgraph import (
     Pair,
 )
 from quant.ptq.draft import DraftConv, DraftLinear, DraftNorm, RefusedError
-from quant.ptq.scope import Scope, arguments, constant, pair
+from quant.ptq.scope import Binding, Scope, arguments, constant, pair
 from quant.ptq.trace import Call
 
 
@@ -209,6 +209,18 @@ def _global_pool(call: Call, scope: Scope, source: object) -> FloatAvgPool:
     name = scope.image(source)
     height, width = scope.full_shape(source)[2:]
     return FloatAvgPool(call.name, name, (height, width), (height, width))
+
+
+def pad(call: Call, scope: Scope) -> Binding:
+    """Translate ``pad`` by nothing; real padding belongs to a convolution or a pool."""
+    a = arguments(call, "input", "pad", mode="constant", value=None)
+    sizes = tuple(int(p) for p in a["pad"])
+    if any(sizes):
+        raise RefusedError(
+            f"pads {sizes} with mode '{a['mode']}'; nibbleflow pads inside convolution and "
+            "pooling, with zeros"
+        )
+    return scope.binding(a["input"])
 
 
 def _window(kernel_size: object, stride: object) -> tuple[Pair, Pair]:

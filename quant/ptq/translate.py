@@ -92,6 +92,8 @@ def _translate(call: Call, scope: Scope, steps: list[Step]) -> list[Draft] | Bin
             made = layers.avg_pool(call, scope)
         case "adaptive_avg_pool2d":
             made = layers.adaptive_pool(call, scope)
+        case "pad":
+            made = layers.pad(call, scope)
         case "mean":
             made = layers.mean(call, scope)
         case "add" | "add_" | "__radd__" | "__iadd__" | "__add__":
