@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Exact cycles of the convolution cell, by the recurrence that its counters follow.
+
+With the source always valid and the sink always ready two things wait: a window for the last pixel
+that it needs, and an input pixel for a free place in the line buffer. Pixels are numbered in stream
+order without a break between frames. With P the pixels of the buffer, b the beats of a pixel, c
+the cycles of a window:
+
+    start(o)  = max(start(o - 1) + c, written(needed(o) - 1) + 1)
+    written(p) = max(written(p - 1) + 1, start(first o that frees pixel p - P) + c) + b - 1
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+from hw.geometry import ConvGeometry, conv_geometry
+from quant.nodes import Conv
+from quant.schedule import Folding
+
+# The interval of a periodic system of two coupled queues; measured ones settle by the third frame.
+MAX_FRAMES = 8
+
+
+@dataclass(frozen=True)
+class ConvCycles:
+    """Cycles of one convolution cell, source always valid and sink always ready.
+
+    Attributes:
+        interval_cycles: Between the last output beats of consecutive frames, once settled.
+        latency_cycles: From the first input beat to the last output beat of the first frame after
+            reset, both counted.
+    """
+
+    interval_cycles: int
+    latency_cycles: int
+
+
+def conv_cycles(node: Conv, in_shape: tuple[int, int, int], folding: Folding) -> ConvCycles:
+    """Return the exact cycles of ``node`` folded by ``folding``.
+
+    Args:
+        node: The convolution.
+        in_shape: (C, H, W) of its source.
+        folding: PE and SIMD.
+
+    Returns:
+        Interval and latency, as counted in simulation.
+
+    Raises:
+        PlanError: The folding does not fit.
+    """
+    return geometry_cycles(conv_geometry(node, in_shape, folding))
+
+
+@lru_cache(maxsize=4096)
+def geometry_cycles(geometry: ConvGeometry) -> ConvCycles:
+    """Return the exact cycles of a convolution cell of this geometry."""
+    ends: list[int] = []
+    latency = 0
+    for last_start in _last_starts(geometry):
+        ends.append(last_start)
+        if len(ends) == 1:
+            latency = last_start + geometry.pixel_cycles + geometry.latency
+        if len(ends) > 2 and ends[-1] - ends[-2] == ends[-2] - ends[-3] or len(ends) == MAX_FRAMES:
+            break
+    return ConvCycles(ends[-1] - ends[-2], latency)
+
+
+def _last_starts(g: ConvGeometry) -> Iterator[int]:
+    """Yield the start cycle of every frame's last window; cycle 0 takes the first input beat."""
+    beats, cycles, places = g.channel_folds, g.pixel_cycles, g.buffer_pixels
+    windows = list(_windows(g))
+    pixels = g.height * g.width
+    written: list[int] = []  # last beat of each pixel
+    freed_at: list[int] = []  # first cycle in which the place of each pixel is free again
+    start = -cycles
+    base = 0
+    while True:
+        for needed, freed in windows:
+            while len(written) < base + needed:
+                pixel = len(written)
+                begin = written[-1] + 1 if written else 0
+                if pixel >= places:
+                    begin = max(begin, freed_at[pixel - places])
+                written.append(begin + beats - 1)
+            start = max(start + cycles, written[base + needed - 1] + 1)
+            more = base + freed - len(freed_at)
+            if more > 0:
+                freed_at.extend([start + cycles] * more)
+        yield start
+        base += pixels
+
+
+def _windows(g: ConvGeometry) -> Iterator[tuple[int, int]]:
+    """Yield per window the pixels of the frame needed for it and those free after it."""
+    (kh, kw), (sh, sw), (top, left, _, _) = g.kernel, g.stride, g.padding
+    for y in range(g.out_height):
+        corner_y = y * sh - top
+        last_row = min(corner_y + kh, g.height) - 1
+        last_line = y == g.out_height - 1
+        for x in range(g.out_width):
+            corner_x = x * sw - left
+            needed = last_row * g.width + min(corner_x + kw, g.width)
+            if x == g.out_width - 1:
+                free = g.height if last_line else max(corner_y + sh, 0)
+                yield needed, free * g.width
+            elif last_line or corner_y + sh > 0:
+                yield needed, max(corner_y, 0) * g.width + max(corner_x + sw, 0)
+            else:
+                yield needed, 0

@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Memory contents of a convolution cell, as ``$readmemh`` texts in the order the cell reads."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from hw.geometry import ConvGeometry
+from quant.errors import PlanError
+from quant.formats import IntArray
+from quant.nodes import Conv, Requantizer
+from quant.weights import Weights
+
+MULTIPLIER_BITS = 17
+
+
+def mem_text(fields: Sequence[tuple[npt.ArrayLike, int]]) -> str:
+    """Return words of bit fields as hexadecimal text, one word a line.
+
+    Args:
+        fields: From bit 0 up: integers [words] and the bits of the field; negative values are
+            written in two's complement.
+
+    Returns:
+        One line per word, the same number of digits on each.
+    """
+    columns = [_bit_columns(np.asarray(values, np.int64), bits) for values, bits in fields]
+    bits = np.concatenate(columns, axis=1)
+    octets = np.packbits(bits, axis=1, bitorder="little")[:, ::-1]
+    digits = -(-bits.shape[1] // 4)
+    text = octets.tobytes().hex()
+    step = 2 * octets.shape[1]
+    lines = (text[end - digits : end] for end in range(step, len(text) + 1, step))
+    return "\n".join(lines) + "\n"
+
+
+def lanes_text(values: IntArray, bits: int) -> str:
+    """Return words of equal lanes, int64 [words, lanes], lane 0 lowest, as ``mem_text``."""
+    return mem_text([(values[:, lane], bits) for lane in range(values.shape[1])])
+
+
+def weight_words(weights: Weights, geometry: ConvGeometry) -> IntArray:
+    """Return weight codes in the order of the taps.
+
+    Returns:
+        int64 [output_folds * fold_taps, pe * simd]; per output fold, kernel row, kernel column and
+        channel fold one word; filter ``p`` and channel ``s`` of the folds at lane ``p*simd + s``.
+    """
+    f, c, kh, kw = weights.shape
+    g = geometry
+    codes = weights.codes.reshape(f // g.pe, g.pe, c // g.simd, g.simd, kh, kw)
+    return codes.transpose(0, 4, 5, 2, 1, 3).reshape(-1, g.pe * g.simd).astype(np.int64)
+
+
+def filter_tables(node: Conv) -> tuple[IntArray, IntArray]:
+    """Return the decode tables in use and the table of each filter.
+
+    Args:
+        node: Convolution whose tables are chosen per layer or per filter.
+
+    Returns:
+        int64 [T, 2**bits] distinct tables and int64 [F] numbers below T.
+
+    Raises:
+        PlanError: Tables differ inside a filter, or a group multiplier is not 1.
+    """
+    weights = node.weights
+    if weights.multiplier_bits:
+        raise PlanError(
+            f"'{node.name}' has group multipliers up to {int(weights.multipliers.max())}; the "
+            "convolution cell takes 1 (group multipliers come with the granularity study); "
+            "quantize it layer- or filter-wise"
+        )
+    filters = weights.shape[0]
+    used = weights.tables[np.broadcast_to(weights.selectors, weights.codes.shape)[:, 0, 0, 0]]
+    tables, numbers = np.unique(used, axis=0, return_inverse=True)
+    every = weights.tables[weights.selectors.reshape(weights.selectors.shape[0], -1)]
+    if not np.array_equal(every, np.broadcast_to(every[:, :1], every.shape)):
+        raise PlanError(
+            f"'{node.name}' chooses decode tables {weights.granularity}-wise; the convolution "
+            "cell takes one table per filter; quantize it layer- or filter-wise"
+        )
+    return tables.astype(np.int64), numbers.reshape(filters).astype(np.int64)
+
+
+def is_affine(tables: IntArray) -> bool:
+    """Whether every decode table is its first entry plus the code."""
+    codes = np.arange(tables.shape[1])
+    return bool(np.array_equal(tables, tables[:, :1] + codes))
+
+
+def shift_range(requant: Requantizer) -> tuple[int, int]:
+    """Return the smallest and largest shift of the filters whose multiplier is not zero."""
+    shifts = requant.shift[requant.multiplier > 0]
+    return (int(shifts.min()), int(shifts.max())) if shifts.size else (1, 1)
+
+
+def requant_text(
+    requant: Requantizer, bias: IntArray, accumulator_bits: int, geometry: ConvGeometry
+) -> str:
+    """Return the parameter words of ``nf_requant``, one per group of requantizer lanes.
+
+    A filter with multiplier 0 gives its zero point whatever the shift, so it takes the smallest
+    shift of the others and widens no shifter.
+    """
+    low, high = shift_range(requant)
+    shift_bits = max(1, (high - low).bit_length())
+    shift = np.where(requant.multiplier > 0, requant.shift.astype(np.int64) - low, 0)
+    columns = (
+        (bias, accumulator_bits),
+        (requant.multiplier, MULTIPLIER_BITS),
+        (shift, shift_bits),
+        (2 * requant.zero_point.astype(np.int64) + 1, requant.bits + 1),
+    )
+    lanes = geometry.requant_lanes
+    return mem_text(
+        [
+            (np.asarray(values, np.int64).reshape(-1, lanes)[:, lane], bits)
+            for lane in range(lanes)
+            for values, bits in columns
+        ]
+    )
+
+
+def _bit_columns(values: IntArray, bits: int) -> npt.NDArray[np.uint8]:
+    """Return the bits of ``values`` [words], uint8 [words, bits], lowest first."""
+    return ((values[:, None] >> np.arange(bits)) & 1).astype(np.uint8)

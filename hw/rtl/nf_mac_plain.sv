@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Multiply-accumulate core with one multiplier per product.
+//
+//   acc_o[p] = sum over the taps of a fold, first_i to last_i, and over s < Simd, of
+//              act_i[s] * table[select_i[p]][weight_i[p][s]]      (SharedActs)
+//              act_i[p] * table[select_i[p]][weight_i[p][s]]      (not SharedActs: depthwise)
+//   modulo 2**AccBits; with AffineSelect table[z][w] is w + z.
+//
+// Every multiply-accumulate core has these ports; a packed one takes this one's place.
+//
+// Latency:       valid_o follows last_i by 3 + $clog2(Simd) cycles; acc_o is valid in that cycle.
+// Throughput:    one tap per cycle; folds follow each other without a gap.
+// Back-pressure: none; cycles without valid_i are ignored.
+// Golden:        sim.golden.conv
+`default_nettype none
+
+module nf_mac_plain #(
+  parameter int unsigned Pe = 4,           // output lanes
+  parameter int unsigned Simd = 8,         // products per lane and tap
+  parameter bit SharedActs = 1'b1,         // every output lane reads the same Simd activations
+  parameter int unsigned ActBits = 4,      // unsigned bits of a decoded activation
+  parameter int unsigned WeightBits = 4,   // stored bits of a weight, 1..8
+  parameter int unsigned SelectBits = 0,   // bits of a lane's selection; 0: one table
+  parameter bit AffineSelect = 1'b0,       // selection: signed offset, else a table's number
+  parameter int unsigned OperandBits = 5,  // signed bits of a decoded weight
+  parameter int unsigned AccBits = 18,     // signed bits of the accumulator, at most 32
+  parameter string TableFile = "",         // decode tables one after the other ($readmemh)
+  localparam int unsigned ActLanes = SharedActs ? Simd : Pe,
+  localparam int unsigned SelectW = (SelectBits > 0) ? SelectBits : 1
+) (
+  input  wire logic                          clk_i,
+  input  wire logic                          rst_ni,
+  input  wire logic                          valid_i,
+  input  wire logic                          first_i,
+  input  wire logic                          last_i,
+  input  wire logic                          end_i,     // sideband, returned with the accumulators
+  input  wire logic [ActLanes*ActBits-1:0]   act_i,     // one cycle after valid_i
+  input  wire logic [Pe*Simd*WeightBits-1:0] weight_i,  // lane p, product s at p*Simd+s
+  input  wire logic [Pe*SelectW-1:0]         select_i,
+  output logic                               valid_o,
+  output logic                               end_o,
+  output logic [Pe*AccBits-1:0]              acc_o
+);
+  if (!SharedActs && Simd != 1) begin : g_check_lanes
+    $fatal(1, "Simd (%0d) must be 1 when every lane has its own activation", Simd);
+  end
+  if (!AffineSelect && SelectBits > 4) begin : g_check_select
+    $fatal(1, "SelectBits (%0d) must be in [0, 4]", SelectBits);
+  end
+  if (AffineSelect && (SelectBits < 1 || SelectBits > OperandBits)) begin : g_check_offset
+    $fatal(1, "SelectBits (%0d) must be in [1, %0d]", SelectBits, OperandBits);
+  end
+
+  localparam int unsigned ProductBits = ActBits + OperandBits;
+  localparam int unsigned SumBits = ProductBits + $clog2(Simd);
+  // Stages between valid_i and the sum in front of the accumulator: decode, product, adder tree.
+  localparam int unsigned Stages = 2 + $clog2(Simd);
+
+  // ---------------------------------------------------------------- decode
+  logic [Pe*Simd*OperandBits-1:0] operand_q;
+
+  if (AffineSelect) begin : g_affine
+    for (genvar p = 0; p < Pe; p++) begin : g_lane
+      logic signed [SelectW-1:0] offset;
+      assign offset = select_i[p*SelectW+:SelectW];
+      for (genvar s = 0; s < Simd; s++) begin : g_product
+        localparam int unsigned Lane = p * Simd + s;
+        always_ff @(posedge clk_i) begin
+          operand_q[Lane*OperandBits+:OperandBits] <=
+              OperandBits'(weight_i[Lane*WeightBits+:WeightBits]) + OperandBits'(offset);
+        end
+      end
+    end
+  end else begin : g_table
+    localparam int unsigned IndexBits = SelectBits + WeightBits;
+    logic [Pe*Simd*IndexBits-1:0] index;
+
+    for (genvar p = 0; p < Pe; p++) begin : g_lane
+      for (genvar s = 0; s < Simd; s++) begin : g_product
+        localparam int unsigned Lane = p * Simd + s;
+        assign index[Lane*IndexBits+:WeightBits] = weight_i[Lane*WeightBits+:WeightBits];
+        if (SelectBits > 0) begin : g_select
+          assign index[Lane*IndexBits+WeightBits+:SelectW] = select_i[p*SelectW+:SelectW];
+        end
+      end
+    end
+    if (SelectBits == 0) begin : g_unselected
+      logic unused_select;
+      assign unused_select = ^select_i;
+    end
+
+    nf_table #(
+      .Lanes(Pe * Simd),
+      .IndexBits(IndexBits),
+      .DataBits(OperandBits),
+      .File(TableFile)
+    ) u_decode (
+      .clk_i,
+      .index_i(index),
+      .data_o(operand_q)
+    );
+  end
+
+  // ---------------------------------------------------------------- flags beside the data
+  logic [Stages-1:0] valid_q, first_q, last_q, end_q;
+
+  always_ff @(posedge clk_i) begin
+    first_q <= Stages'({first_q, first_i});
+    last_q <= Stages'({last_q, last_i});
+    end_q <= Stages'({end_q, end_i});
+    if (!rst_ni) valid_q <= '0;
+    else valid_q <= Stages'({valid_q, valid_i});
+  end
+
+  // ---------------------------------------------------------------- products, sum, accumulate
+  for (genvar p = 0; p < Pe; p++) begin : g_lane
+    logic [Simd*ProductBits-1:0] products_q;
+    logic signed [SumBits-1:0] sum;
+    logic signed [AccBits-1:0] acc_q;
+
+    for (genvar s = 0; s < Simd; s++) begin : g_product
+      logic signed [ActBits:0] act;
+      logic signed [OperandBits-1:0] operand;
+      // The zero on top makes the unsigned activation a signed factor.
+      assign act = {1'b0, act_i[(SharedActs ? s : p)*ActBits+:ActBits]};
+      assign operand = operand_q[(p*Simd+s)*OperandBits+:OperandBits];
+      always_ff @(posedge clk_i) begin
+        products_q[s*ProductBits+:ProductBits] <= ProductBits'(act) * ProductBits'(operand);
+      end
+    end
+
+    nf_adder_tree #(
+      .Terms(Simd),
+      .Bits(ProductBits)
+    ) u_tree (
+      .clk_i,
+      .terms_i(products_q),
+      .sum_o(sum)
+    );
+
+    always_ff @(posedge clk_i) begin
+      if (valid_q[Stages-1]) acc_q <= (first_q[Stages-1] ? '0 : acc_q) + AccBits'(sum);
+    end
+    assign acc_o[p*AccBits+:AccBits] = acc_q;
+  end
+
+  always_ff @(posedge clk_i) begin
+    end_o <= end_q[Stages-1];
+    if (!rst_ni) valid_o <= 1'b0;
+    else valid_o <= valid_q[Stages-1] & last_q[Stages-1];
+  end
+endmodule
+
+`default_nettype wire

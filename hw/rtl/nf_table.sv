@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Table lookup in parallel lanes: codebook decode, weight decode, non-linear activation.
+//
+//   data_o[lane] = entries[index_i[lane]]
+//
+// Every lane has its own read of a constant table, so synthesis reduces it to the logic that the
+// entries need: none for an identity, one inverter for a symmetric code.
+//
+// Latency:       1 cycle.
+// Throughput:    one index per lane and cycle.
+// Back-pressure: none; data flows on every cycle.
+// Golden:        sim.golden.conv, sim.golden.decode
+`default_nettype none
+
+module nf_table #(
+  parameter int unsigned Lanes = 1,
+  parameter int unsigned IndexBits = 4,  // bits of an index
+  parameter int unsigned DataBits = 4,   // bits of an entry
+  parameter string File = ""             // 2**IndexBits hexadecimal entries ($readmemh)
+) (
+  input  wire logic                       clk_i,
+  input  wire logic [Lanes*IndexBits-1:0] index_i,
+  output logic [Lanes*DataBits-1:0]       data_o
+);
+  (* rom_style = "distributed" *) logic [DataBits-1:0] entries [2**IndexBits];
+
+  initial $readmemh(File, entries);
+
+  for (genvar lane = 0; lane < Lanes; lane++) begin : g_lane
+    always_ff @(posedge clk_i) begin
+      data_o[lane*DataBits+:DataBits] <= entries[index_i[lane*IndexBits+:IndexBits]];
+    end
+  end
+endmodule
+
+`default_nettype wire

@@ -1,0 +1,346 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Line buffer and window generator: replays every window of a streamed picture, tap by tap.
+//
+//   for each output pixel (row, then column), for each output fold f:
+//     for kh, kw, channel fold c of f's group:  tap = x[oy*StrideH - PadTop + kh]
+//                                                      [ox*StrideW - PadLeft + kw][c]
+//   Taps outside the picture carry ZeroCode in every lane.
+//
+// A circular buffer of BufferPixels whole pixels is written while it is read. A window starts once
+// the last pixel that it needs has been written; a pixel is released once no later window needs it.
+// Frames follow each other without a gap: reader and writer count pixels, not frames.
+//
+// Latency:       a window may start in the cycle after its last pixel arrived; tap data follows its
+//                tap_valid_o by one cycle (RAM output register).
+// Throughput:    one tap per cycle, one input beat per cycle.
+// Back-pressure: start_i low holds the reader before the first tap of an output fold; inside a fold
+//                taps flow without a gap. s_ready_o is low while the buffer holds BufferPixels.
+// Golden:        sim.golden.conv
+`default_nettype none
+
+module nf_window #(
+  parameter int unsigned CodeBits = 4,          // bits of a code, 1..16
+  parameter int unsigned CodesPerBeat = 1,      // codes of one input beat
+  parameter int unsigned ChannelFolds = 1,      // beats of one pixel
+  parameter int unsigned Groups = 1,            // divides ChannelFolds
+  parameter int unsigned GroupOutputFolds = 1,  // output folds that read the same group
+  parameter int unsigned Height = 8,            // rows of the input picture
+  parameter int unsigned Width = 8,             // columns of the input picture
+  parameter int unsigned KernelH = 3,
+  parameter int unsigned KernelW = 3,
+  parameter int unsigned StrideH = 1,
+  parameter int unsigned StrideW = 1,
+  parameter int unsigned PadTop = 1,
+  parameter int unsigned PadLeft = 1,
+  parameter int unsigned PadBottom = 1,
+  parameter int unsigned PadRight = 1,
+  parameter int unsigned ZeroCode = 0,          // code that means real 0
+  parameter int unsigned BufferPixels = 32      // pixels held, at least one window's span
+) (
+  input  wire logic                             clk_i,
+  input  wire logic                             rst_ni,
+  // Input beats: channel fold fastest, then column, then row.
+  input  wire logic [CodesPerBeat*CodeBits-1:0] s_data_i,
+  input  wire logic                             s_valid_i,
+  output logic                                  s_ready_o,
+  // Permission to begin one more output fold.
+  input  wire logic                             start_i,
+  // Tap flags of this cycle.
+  output logic                                  tap_valid_o,
+  output logic                                  tap_first_o,  // first tap of an output fold
+  output logic                                  tap_last_o,   // last tap of an output fold
+  output logic                                  tap_end_o,    // last tap of the frame
+  // Codes of the previous cycle's tap.
+  output logic [CodesPerBeat*CodeBits-1:0]      tap_data_o
+);
+  localparam int unsigned BeatBits = CodesPerBeat * CodeBits;
+  localparam int unsigned OutH = (Height + PadTop + PadBottom - KernelH) / StrideH + 1;
+  localparam int unsigned OutW = (Width + PadLeft + PadRight - KernelW) / StrideW + 1;
+  localparam int unsigned GroupFolds = ChannelFolds / Groups;
+  localparam int unsigned Depth = BufferPixels * ChannelFolds;
+  localparam int unsigned SpanRows = (KernelH < Height) ? KernelH : Height;
+  localparam int unsigned SpanCols = (KernelW < Width) ? KernelW : Width;
+  localparam int unsigned MinPixels = (SpanRows - 1) * Width + SpanCols;
+
+  if (ChannelFolds % Groups != 0) begin : g_check_groups
+    $fatal(1, "Groups (%0d) must divide ChannelFolds (%0d)", Groups, ChannelFolds);
+  end
+  if (BufferPixels < MinPixels) begin : g_check_buffer
+    $fatal(1, "BufferPixels (%0d) must be at least %0d, the span of a window", BufferPixels,
+           MinPixels);
+  end
+  if (KernelH > Height + PadTop + PadBottom || KernelW > Width + PadLeft + PadRight)
+  begin : g_check_kernel
+    $fatal(1, "Kernel %0dx%0d exceeds the padded picture %0dx%0d", KernelH, KernelW,
+           Height + PadTop + PadBottom, Width + PadLeft + PadRight);
+  end
+  if (PadTop >= KernelH || PadBottom >= KernelH || PadLeft >= KernelW || PadRight >= KernelW)
+  begin : g_check_padding
+    $fatal(1, "Padding (%0d, %0d, %0d, %0d) must be below the kernel %0dx%0d", PadTop, PadLeft,
+           PadBottom, PadRight, KernelH, KernelW);
+  end
+  if (ZeroCode >= 2 ** CodeBits) begin : g_check_zero
+    $fatal(1, "ZeroCode (%0d) must be below %0d", ZeroCode, 2 ** CodeBits);
+  end
+
+  function automatic int unsigned width_of(int unsigned count);
+    width_of = (count > 1) ? $clog2(count) : 1;
+  endfunction
+
+  localparam int unsigned AddrW = width_of(Depth);
+  localparam int unsigned FoldW = width_of(ChannelFolds);
+  localparam int unsigned TapFoldW = width_of(GroupFolds);
+  localparam int unsigned ReplayW = width_of(GroupOutputFolds);
+  localparam int unsigned GroupW = width_of(Groups);
+  localparam int unsigned KhW = width_of(KernelH);
+  localparam int unsigned KwW = width_of(KernelW);
+  localparam int unsigned OutYW = width_of(OutH);
+  localparam int unsigned OutXW = width_of(OutW);
+  // Signed coordinates reach from -Pad to the end of the last window and one step more.
+  localparam int unsigned RowW = $clog2(Height + PadTop + PadBottom + KernelH + StrideH + 1) + 1;
+  localparam int unsigned ColW = $clog2(Width + PadLeft + PadRight + KernelW + StrideW + 1) + 1;
+  // Signed pixel counts of a frame, positive or negative, with room for one step more.
+  localparam int unsigned PixelW =
+      $clog2((Height + PadTop + PadBottom + KernelH + StrideH + 1) * Width + BufferPixels + 1) + 2;
+
+  // Signed constants: a size cast of an unsigned parameter would make its comparison unsigned.
+  localparam logic signed [RowW-1:0] Rows = RowW'(Height);
+  localparam logic signed [RowW-1:0] RowStep = RowW'(StrideH);
+  localparam logic signed [RowW-1:0] RowStart = -RowW'(PadTop);
+  localparam logic signed [ColW-1:0] Cols = ColW'(Width);
+  localparam logic signed [ColW-1:0] ColStep = ColW'(StrideW);
+  localparam logic signed [ColW-1:0] ColStart = -ColW'(PadLeft);
+  localparam logic signed [ColW-1:0] ColSpan = ColW'(KernelW);
+  localparam logic signed [PixelW-1:0] LineStep = PixelW'(StrideH * Width);
+  localparam logic signed [PixelW-1:0] LineStart = -PixelW'(PadTop * Width);
+  localparam logic signed [PixelW-1:0] LineSpan = PixelW'((KernelH - 1) * Width);
+  localparam logic signed [PixelW-1:0] LineLast = PixelW'((Height - 1) * Width);
+  localparam logic signed [PixelW-1:0] FramePixels = PixelW'(Height * Width);
+  localparam logic signed [PixelW-1:0] Capacity = PixelW'(BufferPixels);
+
+  // Address steps, reduced modulo Depth so that one conditional subtraction wraps them.
+  localparam int unsigned StartBase =
+      ((PadTop * Width + PadLeft + BufferPixels - 1) / BufferPixels * BufferPixels
+       - (PadTop * Width + PadLeft)) % BufferPixels * ChannelFolds;
+  localparam int unsigned StepColumn = (ChannelFolds - GroupFolds + 1) % Depth;
+  localparam int unsigned StepRow =
+      ((Width * BufferPixels + Width - (KernelW - 1)) % BufferPixels * ChannelFolds
+       + Depth - GroupFolds + 1) % Depth;
+  localparam int unsigned StepPixel = StrideW % BufferPixels * ChannelFolds;
+  localparam int unsigned StepLine = StrideH * Width % BufferPixels * ChannelFolds;
+  localparam int unsigned StepFrame =
+      (Height * Width + (OutH * StrideH * Width + 1) * BufferPixels
+       - (OutH - 1) * StrideH * Width) % BufferPixels * ChannelFolds;
+
+  function automatic logic [AddrW-1:0] wrap_add(logic [AddrW-1:0] base, logic [AddrW-1:0] step);
+    logic [AddrW:0] sum;
+    sum = {1'b0, base} + {1'b0, step};
+    if (sum >= (AddrW + 1)'(Depth)) sum = sum - (AddrW + 1)'(Depth);
+    wrap_add = sum[AddrW-1:0];
+  endfunction
+
+  // ---------------------------------------------------------------- writer
+  logic [BeatBits-1:0] buffer [Depth];
+  logic [AddrW-1:0] write_addr_q;
+  logic [FoldW-1:0] write_fold_q;
+  logic write, write_pixel;
+  // Pixels written and released since the first pixel of the frame that the reader is in. Both may
+  // leave 0..Height*Width: the writer runs ahead into the next frame, and pixels that no window
+  // needs are released before they arrive.
+  logic signed [PixelW-1:0] written_q, released_q;
+
+  assign s_ready_o = written_q - released_q < Capacity;
+  assign write = s_valid_i & s_ready_o;
+  assign write_pixel = write & (write_fold_q == FoldW'(ChannelFolds - 1));
+
+  always_ff @(posedge clk_i) begin
+    if (write) buffer[write_addr_q] <= s_data_i;
+    if (!rst_ni) begin
+      write_addr_q <= '0;
+      write_fold_q <= '0;
+    end else if (write) begin
+      write_addr_q <= (write_addr_q == AddrW'(Depth - 1)) ? '0 : write_addr_q + 1'b1;
+      write_fold_q <= write_pixel ? '0 : write_fold_q + 1'b1;
+    end
+  end
+
+  // ---------------------------------------------------------------- reader
+  logic [TapFoldW-1:0] fold_q;
+  logic [KwW-1:0] kw_q;
+  logic [KhW-1:0] kh_q;
+  logic [ReplayW-1:0] replay_q;
+  logic [GroupW-1:0] group_q;
+  logic [OutXW-1:0] out_x_q;
+  logic [OutYW-1:0] out_y_q;
+  logic fold_last, kw_last, kh_last, replay_last, group_last, x_last, y_last;
+  logic window_first, row_end, work_end, pixel_end, line_end, frame_end;
+  logic work_begun_q, data_ready, tap;
+
+  assign fold_last = fold_q == TapFoldW'(GroupFolds - 1);
+  assign kw_last = kw_q == KwW'(KernelW - 1);
+  assign kh_last = kh_q == KhW'(KernelH - 1);
+  assign replay_last = replay_q == ReplayW'(GroupOutputFolds - 1);
+  assign group_last = group_q == GroupW'(Groups - 1);
+  assign x_last = out_x_q == OutXW'(OutW - 1);
+  assign y_last = out_y_q == OutYW'(OutH - 1);
+  assign row_end = fold_last & kw_last;
+  assign work_end = row_end & kh_last;
+  assign pixel_end = work_end & replay_last & group_last;
+  assign line_end = pixel_end & x_last;
+  assign frame_end = line_end & y_last;
+  assign window_first = ~work_begun_q;
+
+  // The check is per window: after its first tap the data of the whole pixel is known to be there,
+  // and a replay finds it there still.
+  assign tap = work_begun_q | (start_i & data_ready);
+
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni) begin
+      work_begun_q <= 1'b0;
+      fold_q <= '0;
+      kw_q <= '0;
+      kh_q <= '0;
+      replay_q <= '0;
+      group_q <= '0;
+      out_x_q <= '0;
+      out_y_q <= '0;
+    end else if (tap) begin
+      work_begun_q <= ~work_end;
+      fold_q <= fold_last ? '0 : fold_q + 1'b1;
+      if (fold_last) kw_q <= kw_last ? '0 : kw_q + 1'b1;
+      if (row_end) kh_q <= kh_last ? '0 : kh_q + 1'b1;
+      if (work_end) replay_q <= replay_last ? '0 : replay_q + 1'b1;
+      if (work_end & replay_last) group_q <= group_last ? '0 : group_q + 1'b1;
+      if (pixel_end) out_x_q <= x_last ? '0 : out_x_q + 1'b1;
+      if (line_end) out_y_q <= y_last ? '0 : out_y_q + 1'b1;
+    end
+  end
+
+  // Coordinates of the window's corner and of the tap; addresses of the same.
+  logic signed [RowW-1:0] corner_y_q, corner_y_d, tap_y_q;
+  logic signed [ColW-1:0] corner_x_q, corner_x_d, tap_x_q;
+  logic [AddrW-1:0] line_base_q, line_base_d, pixel_base_q, pixel_base_d;
+  logic [AddrW-1:0] work_base_q, work_base_d, addr_q, addr_d;
+
+  always_comb begin
+    corner_y_d = corner_y_q;
+    corner_x_d = corner_x_q;
+    line_base_d = line_base_q;
+    pixel_base_d = pixel_base_q;
+    work_base_d = work_base_q;
+    if (line_end) begin
+      corner_y_d = y_last ? RowStart : corner_y_q + RowStep;
+      corner_x_d = ColStart;
+      line_base_d = wrap_add(line_base_q, y_last ? AddrW'(StepFrame) : AddrW'(StepLine));
+      pixel_base_d = line_base_d;
+    end else if (pixel_end) begin
+      corner_x_d = corner_x_q + ColStep;
+      pixel_base_d = wrap_add(pixel_base_q, AddrW'(StepPixel));
+    end
+    // The beats of one pixel never wrap: Depth is a multiple of ChannelFolds.
+    if (pixel_end) work_base_d = pixel_base_d;
+    else if (replay_last) work_base_d = work_base_q + AddrW'(GroupFolds % Depth);
+    if (work_end) addr_d = work_base_d;
+    else if (row_end) addr_d = wrap_add(addr_q, AddrW'(StepRow));
+    else if (fold_last) addr_d = wrap_add(addr_q, AddrW'(StepColumn));
+    else addr_d = addr_q + 1'b1;
+  end
+
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni) begin
+      corner_y_q <= RowStart;
+      corner_x_q <= ColStart;
+      tap_y_q <= RowStart;
+      tap_x_q <= ColStart;
+      line_base_q <= AddrW'(StartBase);
+      pixel_base_q <= AddrW'(StartBase);
+      work_base_q <= AddrW'(StartBase);
+      addr_q <= AddrW'(StartBase);
+    end else if (tap) begin
+      corner_y_q <= corner_y_d;
+      corner_x_q <= corner_x_d;
+      line_base_q <= line_base_d;
+      pixel_base_q <= pixel_base_d;
+      if (work_end) work_base_q <= work_base_d;
+      addr_q <= addr_d;
+      if (work_end) tap_y_q <= corner_y_d;
+      else if (row_end) tap_y_q <= tap_y_q + 1'b1;
+      if (row_end) tap_x_q <= corner_x_d;
+      else if (fold_last) tap_x_q <= tap_x_q + 1'b1;
+    end
+  end
+
+  // ---------------------------------------------------------------- what a window needs and frees
+  // Pixel counts in stream order. Padding below the kernel means that every window holds at least
+  // one pixel of the picture, so one clamp per side is enough.
+  logic signed [PixelW-1:0] corner_line_q, corner_line_d;  // corner_y * Width
+  logic signed [PixelW-1:0] needed_q, needed_d, released_d, first_line;
+
+  function automatic logic signed [PixelW-1:0] needed_by(logic signed [PixelW-1:0] line,
+                                                         logic signed [ColW-1:0] x);
+    logic signed [PixelW-1:0] last_line;
+    logic signed [ColW-1:0] columns;
+    last_line = line + LineSpan;
+    if (last_line > LineLast) last_line = LineLast;
+    columns = x + ColSpan;
+    if (columns > Cols) columns = Cols;
+    needed_by = last_line + PixelW'(columns);
+  endfunction
+
+  always_comb begin
+    corner_line_d = corner_line_q;
+    if (line_end) begin
+      corner_line_d = y_last ? LineStart : corner_line_q + LineStep;
+    end
+    needed_d = needed_by(corner_line_d, corner_x_d);
+    first_line = (corner_line_d < 0) ? '0 : corner_line_d;
+    released_d = released_q;
+    if (frame_end) begin
+      released_d = '0;
+    end else if (line_end) begin
+      released_d = first_line;
+    end else if (pixel_end & (y_last | (corner_y_q + RowStep > 0))) begin
+      // While the next line of windows begins at the top row too, nothing is free.
+      released_d = first_line + ((corner_x_d < 0) ? '0 : PixelW'(corner_x_d));
+    end
+  end
+
+  assign data_ready = written_q >= needed_q;
+
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni) begin
+      corner_line_q <= LineStart;
+      needed_q <= needed_by(LineStart, ColStart);
+      released_q <= '0;
+      written_q <= '0;
+    end else begin
+      if (tap) begin
+        corner_line_q <= corner_line_d;
+        needed_q <= needed_d;
+        released_q <= released_d;
+      end
+      written_q <= written_q + PixelW'(write_pixel)
+                   - ((tap & frame_end) ? FramePixels : '0);
+    end
+  end
+
+  // ---------------------------------------------------------------- tap output
+  logic in_picture, in_picture_q;
+  logic [BeatBits-1:0] read_q;
+
+  assign in_picture = (tap_y_q >= 0) & (tap_y_q < Rows) & (tap_x_q >= 0)
+                  & (tap_x_q < Cols);
+  always_ff @(posedge clk_i) begin
+    read_q <= buffer[addr_q];
+    in_picture_q <= in_picture;
+  end
+
+  assign tap_valid_o = tap;
+  assign tap_first_o = window_first;
+  assign tap_last_o = work_end;
+  assign tap_end_o = frame_end;
+  assign tap_data_o = in_picture_q ? read_q : {CodesPerBeat{CodeBits'(ZeroCode)}};
+endmodule
+
+`default_nettype wire
