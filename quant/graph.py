@@ -59,6 +59,7 @@ class QGraph:
         known: dict[str, Shape] = {}
         formats: dict[str, TensorFormat] = {}
         used: set[str] = set()
+        left: set[str] = set()
         if not self.nodes or not isinstance(self.nodes[0], Input):
             raise GraphError(f"graph '{self.name}' must begin with its input node")
         for node in self.nodes:
@@ -67,12 +68,19 @@ class QGraph:
             for source in sources_of(node):
                 if source not in known:
                     raise GraphError(f"'{node.name}' reads '{source}', which no earlier node makes")
+                if source in left:
+                    raise GraphError(
+                        f"'{node.name}' reads '{source}', which leaves the graph; "
+                        "read the tensor before it"
+                    )
                 used.add(source)
             if isinstance(node, Input) and known:
                 raise GraphError(f"'{node.name}' is a second input; one is supported")
             in_shapes = [known[s] for s in sources_of(node)]
             in_formats = [formats[s] for s in sources_of(node)]
             check_node(node, in_shapes, in_formats)
+            if isinstance(node, Output):
+                left.add(node.name)
             known[node.name] = _shape_of(node, in_shapes)
             formats[node.name] = _format_of(node, in_formats, known[node.name])
             if formats[node.name].channels != known[node.name][0]:

@@ -50,7 +50,7 @@ class Requantizer:
         object.__setattr__(self, "shift", frozen_array(self.shift, np.uint8))
         object.__setattr__(self, "zero_point", frozen_array(self.zero_point, np.int32))
         m, s = self.multiplier, self.shift
-        if m.ndim != 1 or m.shape != s.shape or m.shape != self.zero_point.shape:
+        if m.ndim != 1 or not m.size or m.shape != s.shape or m.shape != self.zero_point.shape:
             raise GraphError(
                 f"requantizer arrays have shapes {m.shape}, {s.shape}, {self.zero_point.shape}; "
                 "one entry per filter each"

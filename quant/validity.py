@@ -58,6 +58,7 @@ def check_node(node: Node, shapes: list[Shape], formats: list[TensorFormat]) -> 
                 )
             _check_layer(node, formats[0])
         case MaxPool():
+            _need_uniform(node.name, formats)
             _check_window(node.name, shapes[0], node.kernel, node.stride, node.padding)
             kh, kw = node.kernel
             if max(node.padding[0], node.padding[2]) >= kh or max(node.padding[1::2]) >= kw:
