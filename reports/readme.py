@@ -1,0 +1,217 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``python -m reports.readme``: make the README's result tables from ``reports/results``.
+
+The tables stand between two marker comments; everything else is left alone. The same records give
+the same text. ``--check`` writes nothing and fails when the README is out of date.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from quant.errors import InputFileError, NibbleflowError
+from reports.bench.record import BenchRecord, Figure, Row, read_record
+
+BEGIN = "<!-- results:begin -->"
+END = "<!-- results:end -->"
+CHECKOUT = Path(__file__).resolve().parents[1]
+RESULTS = Path("reports/results")
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a table.
+
+    Attributes:
+        heading: Heading, with the unit.
+        pattern: ``str.format`` pattern over the row's figures.
+    """
+
+    heading: str
+    pattern: str
+
+
+_BITS = Column("bits W/A", "W{weight_bits}A{act_bits}")
+_SIZES = (
+    Column("stored (KiB)", "{stored_kib:,.1f}"),
+    Column("bundle files (KiB)", "{bundle_kib:,.1f}"),
+    Column("ratio to FP16, every bit", "{honest_ratio:.2f}"),
+    Column("ratio as published", "{published_ratio:.2f}"),
+)
+# Which figures of which benchmark stand in the README, in this order.
+COLUMNS: dict[str, tuple[Column, ...]] = {
+    "demo": (
+        _BITS,
+        Column("float AP50 (%)", "{float_map50_percent:.2f}"),
+        Column("fake-quantized AP50 (%)", "{fake_quant_map50_percent:.2f}"),
+        Column("integer AP50 (%)", "{integer_map50_percent:.2f}"),
+        *_SIZES,
+    ),
+    "yolov5n": (
+        _BITS,
+        Column("float mAP / AP50 (%)", "{float_map_percent:.2f} / {float_map50_percent:.2f}"),
+        Column(
+            "fake-quantized (%)", "{fake_quant_map_percent:.2f} / {fake_quant_map50_percent:.2f}"
+        ),
+        Column("integer (%)", "{integer_map_percent:.2f} / {integer_map50_percent:.2f}"),
+        *_SIZES,
+    ),
+    "verify": (
+        _BITS,
+        Column("engines", "{engines}"),
+        Column("convolutions", "{nodes}"),
+        Column("values compared", "{values:,}"),
+        Column("mismatches", "{mismatches:,}"),
+        Column("cycles simulated", "{cycles:,}"),
+        Column("seconds", "{seconds:,.0f}"),
+    ),
+    "golden": (
+        _BITS,
+        Column("GMAC per frame", "{gmacs_per_frame:.3f}"),
+        Column("best (s per frame)", "{best_seconds_per_frame:.3f}"),
+        Column("best (GMAC/s)", "{best_gmacs_per_second:.1f}"),
+        Column("median (GMAC/s)", "{median_gmacs_per_second:.1f}"),
+    ),
+}
+
+
+def main(arguments: Sequence[str] | None = None, root: Path = CHECKOUT) -> int:
+    """Rewrite or check the README; return the exit code.
+
+    Args:
+        arguments: Command line; that of the process when absent.
+        root: The checkout.
+    """
+    parser = argparse.ArgumentParser(
+        prog="python -m reports.readme", description="Make the README's result tables."
+    )
+    parser.add_argument("--check", action="store_true", help="write nothing; fail when outdated")
+    check = parser.parse_args(arguments).check
+    readme = root / "README.md"
+    try:
+        old = _read(readme)
+        new = with_tables(old, tables(read_results(root / RESULTS)))
+        if check and new != old:
+            raise InputFileError(
+                "README.md does not show reports/results; run python -m reports.readme"
+            )
+        if new != old:
+            _replace(readme, new)
+    except NibbleflowError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def read_results(folder: Path) -> list[BenchRecord]:
+    """Return every record in ``folder``: those of ``COLUMNS`` first, others by name.
+
+    Raises:
+        InputFileError: A file is no benchmark record.
+    """
+    order = list(COLUMNS)
+    records = [read_record(path) for path in sorted(folder.glob("*.json"))]
+    return sorted(records, key=lambda r: order.index(r.name) if r.name in order else len(order))
+
+
+def tables(records: Sequence[BenchRecord]) -> str:
+    """Return the Markdown of all records.
+
+    Raises:
+        InputFileError: A record lacks a figure that the README shows.
+    """
+    if not records:
+        return "No results yet; `make bench` makes them.\n"
+    return "\n".join(_table(record) for record in records)
+
+
+def with_tables(text: str, made: str) -> str:
+    """Return ``text`` with what stands between the markers replaced by ``made``.
+
+    Raises:
+        InputFileError: The markers are not there exactly once, in order.
+    """
+    begin, end = text.find(BEGIN), text.find(END)
+    if text.count(BEGIN) != 1 or text.count(END) != 1 or end < begin:
+        raise InputFileError(
+            f"README.md needs the lines '{BEGIN}' and '{END}' once each, in this order"
+        )
+    return f"{text[: begin + len(BEGIN)]}\n{made}{text[end:]}"
+
+
+def _table(record: BenchRecord) -> str:
+    columns = COLUMNS.get(record.name)
+    if columns is None:
+        keys = dict.fromkeys(key for row in record.figures for key in row)
+        columns = tuple(Column(key.replace("_", " "), f"{{{key}}}") for key in keys)
+    lines = [
+        f"**{record.title[:1].upper()}{record.title[1:]}.**",
+        "",
+        "| " + " | ".join(column.heading for column in columns) + " |",
+        "|" + "---|" * len(columns),
+    ]
+    for row in record.figures:
+        figures = {**row, **_derived(row)}
+        cells = [_cell(record.name, column.pattern, figures) for column in columns]
+        lines.append("| " + " | ".join(cells) + " |")
+    lines += ["", _origin(record), ""]
+    return "\n".join(lines)
+
+
+def _cell(name: str, pattern: str, figures: Row) -> str:
+    try:
+        return pattern.format(**figures)
+    except TypeError:
+        # A figure that is not defined (null) takes no number format.
+        return "-"
+    except (KeyError, ValueError) as error:
+        raise InputFileError(
+            f"result '{name}' has no figure for '{pattern}' ({error}); run make bench NAME={name}"
+        ) from None
+
+
+def _derived(row: Row) -> Row:
+    """Return figures in the units that people read."""
+    found: Row = {}
+    for source, target, unit in (
+        ("stored_bits", "stored_kib", 8 * 1024),
+        ("bundle_bytes", "bundle_kib", 1024),
+        ("macs_per_frame", "gmacs_per_frame", 10**9),
+    ):
+        value: Figure = row.get(source)
+        if isinstance(value, int | float):
+            found[target] = value / unit
+    return found
+
+
+def _origin(record: BenchRecord) -> str:
+    tools = ", ".join(f"{k} {v}" for k, v in record.versions.items() if v)
+    tools = tools.replace("nibbleflow_commit", "commit")
+    return (
+        f"`make bench NAME={record.name}`, {record.date}, {record.wall_seconds:,.0f} s on "
+        f"{record.machine['cores']} cores ({record.machine['cpu']}); {tools}."
+    )
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputFileError(f"{path.name} cannot be read: {error}") from None
+
+
+def _replace(path: Path, text: str) -> None:
+    partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
+    try:
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise InputFileError(f"cannot write {path.name}: {error.strerror}") from None
+
+
+if __name__ == "__main__":
+    sys.exit(main())
