@@ -82,7 +82,7 @@ def quantize(
     output_bits: Annotated[int, typer.Option(help="Bits of the outputs, 8 to 16.")] = 8,
     scheme: Annotated[str, typer.Option(help="affine or symmetric.")] = "affine",
     granularity: Annotated[str, typer.Option(help="layer or filter.")] = "filter",
-    weight_clip: Annotated[str, typer.Option(help="minmax or mse.")] = "mse",
+    weight_clip: Annotated[str, typer.Option(help="auto, minmax or mse.")] = "auto",
     observer: Annotated[str, typer.Option(help="minmax, percentile or mse.")] = "mse",
     percentile: Annotated[float, typer.Option(help="Share kept, in percent.")] = 99.99,
     bias_correction: Annotated[bool, typer.Option(help="Correct the mean error.")] = True,

@@ -41,7 +41,7 @@ def quantize(
     output_bits: int = 8,
     scheme: str = "affine",
     granularity: str = "filter",
-    weight_clip: str = "mse",
+    weight_clip: str = "auto",
     observer: str = "mse",
     percentile: float = 99.99,
     bias_correction: bool = True,
@@ -65,7 +65,7 @@ def quantize(
         output_bits: Bits of the outputs, 8 to 16.
         scheme: ``affine`` or ``symmetric``.
         granularity: ``layer`` or ``filter``.
-        weight_clip: ``minmax`` or ``mse``.
+        weight_clip: ``auto``, ``minmax`` or ``mse``.
         observer: ``minmax``, ``percentile`` or ``mse``.
         percentile: Share kept by the percentile observer, in percent.
         bias_correction: Whether the weights' mean error moves into the bias.

@@ -3,6 +3,7 @@
 
 import time
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +29,8 @@ from sim.tools import require_tools
 from sim.verify import Verdict, full_size_nodes, make_cases, verify_cases
 from sim.verify.case import Case
 from sim.verify.verdict import judge
+
+HardwareEngine = Literal["rtl", "hls"]
 
 REFERENCE = "golden"
 SHOWN_DIFFERENCES = 5
@@ -97,14 +100,15 @@ def verify(
     return result
 
 
-def _engines(rtl: bool, hls: bool) -> tuple[str, ...]:
+def _engines(rtl: bool, hls: bool) -> tuple[HardwareEngine, ...]:
     """Return the engines to run; a named one that cannot run is an error, else it is left out."""
     if rtl != hls:
-        engine = "rtl" if rtl else "hls"
-        require_tools(engine)
-        return (engine,)
-    present = []
-    for engine in ("hls", "rtl"):
+        named: HardwareEngine = "rtl" if rtl else "hls"
+        require_tools(named)
+        return (named,)
+    both: tuple[HardwareEngine, ...] = ("hls", "rtl")
+    present: list[HardwareEngine] = []
+    for engine in both:
         try:
             require_tools(engine)
         except ToolError:

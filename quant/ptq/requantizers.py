@@ -104,7 +104,7 @@ def table_requantizer(
     """
     bits = min(16, output.decoded_bits + TABLE_EXTRA_BITS)
     scale, zero = uniform_grid(_changing_range(activation, seen, output), bits)
-    codes = np.arange(1 << bits)
+    codes = np.arange(1 << bits, dtype=np.float64)
     table = output_codes(apply_activation(activation, scale * (codes - zero)), output)
     multiplier, shift = fixed_point(accumulator_scale / scale, name)
     requant = Requantizer(

@@ -9,7 +9,9 @@ from quant.errors import QuantizationError
 from quant.ptq.observers import RangeMethod
 from quant.weights import Granularity
 
-WeightClip = Literal["minmax", "mse"]
+WeightClip = Literal["auto", "minmax", "mse"]
+# From this many weight bits on, clipping costs more at the outliers than it gains in resolution.
+FULL_RANGE_BITS = 6
 MIN_WEIGHT_BITS, MAX_WEIGHT_BITS = 2, 8
 MIN_ACT_BITS, MAX_ACT_BITS = 4, 8
 SCHEMES = ("affine", "symmetric")
@@ -41,8 +43,8 @@ class LayerOverride:
         weight, act = None, None
         digits = value if value.startswith(("w", "a")) else f"w{value}"
         if digits.startswith("w"):
-            head, _, tail = digits[1:].partition("a")
-            weight, act = head, tail or None
+            head, mark, tail = digits[1:].partition("a")
+            weight, act = head, tail if mark else None
         else:
             act = digits[1:]
         if not pattern or not all(part is None or part.isdecimal() for part in (weight, act)):
@@ -83,7 +85,8 @@ class QuantizeSettings:
         output_bits: Bits of the graph's outputs, 8 to 16.
         scheme: ``affine`` or ``symmetric``.
         granularity: ``layer`` or ``filter``.
-        weight_clip: Range of a weight group: its extremes, or the clipped range of least error.
+        weight_clip: Range of a weight group: its extremes (``minmax``), the clipped range of least
+            squared error (``mse``), or ``auto``: ``mse`` below 6 bits, ``minmax`` from 6 bits on.
         observer: Range of an activation.
         percentile: Share kept by the ``percentile`` observer, in percent.
         bias_correction: Whether the mean error of the quantized weights moves into the bias.
@@ -97,7 +100,7 @@ class QuantizeSettings:
     output_bits: int = 8
     scheme: Literal["affine", "symmetric"] = "affine"
     granularity: Granularity = Granularity.FILTER
-    weight_clip: WeightClip = "mse"
+    weight_clip: WeightClip = "auto"
     observer: RangeMethod = "mse"
     percentile: float = 99.99
     bias_correction: bool = True
@@ -118,7 +121,7 @@ class QuantizeSettings:
             raise QuantizationError(f"--output-bits: {self.output_bits} is out of range; 8 to 16")
         _need("--scheme", self.scheme, SCHEMES)
         _need("--granularity", self.granularity, GRANULARITIES)
-        _need("--weight-clip", self.weight_clip, ("minmax", "mse"))
+        _need("--weight-clip", self.weight_clip, ("auto", "minmax", "mse"))
         _need("--observer", self.observer, ("minmax", "percentile", "mse"))
         if not 50.0 < self.percentile <= 100.0:
             raise QuantizationError(f"--percentile: {self.percentile} must be in (50, 100]")
@@ -166,6 +169,12 @@ class QuantizeSettings:
             if override.weight_bits is not None and fnmatchcase(name, override.pattern):
                 bits = override.weight_bits
         return bits
+
+    def weight_clip_of(self, bits: int) -> Literal["minmax", "mse"]:
+        """Return how the range of ``bits``-bit weights is chosen."""
+        if self.weight_clip == "auto":
+            return "minmax" if bits >= FULL_RANGE_BITS else "mse"
+        return self.weight_clip
 
     def act_bits_of(self, name: str, *, stem: bool) -> int:
         """Return the bits of the codes that node ``name`` makes."""

@@ -118,7 +118,7 @@ def test_missing(tmp_path):
         load_float(tmp_path)
     save_float(network(), HOST, tmp_path / "float")
     (tmp_path / "float" / TENSOR_FILE).unlink()
-    with pytest.raises(InputFileError, match="float.safetensors' cannot be read"):
+    with pytest.raises(InputFileError, match=r"float\.safetensors' cannot be read"):
         load_float(tmp_path / "float")
 
 

@@ -254,7 +254,7 @@ def test_constant_output():
 
 
 def test_input_returned_as_it_came():
-    with pytest.raises(UnsupportedLayerError, match="^'images' is returned as it came"):
+    with pytest.raises(UnsupportedLayerError, match=r"^'images' is returned as it came"):
         import_model(load(nn.Identity()))
 
 
@@ -270,5 +270,5 @@ def test_what_calls_do_not_show_is_found_by_comparing():
     net = nn.Sequential(nn.Conv2d(3, 4, 1), nn.Sigmoid())
     # A change of the shared storage: no traced call, no version counter.
     net[0].register_forward_hook(lambda m, a, y: y.numpy().fill(0.25) and None)
-    with pytest.raises(UnsupportedLayerError, match="^'1' differs from the module by"):
+    with pytest.raises(UnsupportedLayerError, match=r"^'1' differs from the module by"):
         import_model(load(net))

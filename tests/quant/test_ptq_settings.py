@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+import pytest
+
+from quant.errors import QuantizationError
+from quant.ptq.settings import LayerOverride, QuantizeSettings
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a.b=8", LayerOverride("a.b", 8, None)),
+        ("a.b=w3", LayerOverride("a.b", 3, None)),
+        ("a.*=a6", LayerOverride("a.*", None, 6)),
+        ("x=w8a4", LayerOverride("x", 8, 4)),
+    ],
+)
+def test_override_forms(text, expected):
+    assert LayerOverride.parse(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", "=8", "a=", "a=w", "a=x8", "a=8b", "a=w8a", "a=w8aa"])
+def test_override_of_another_form_is_refused(text):
+    with pytest.raises(QuantizationError, match=r"is not of the form NAME=8"):
+        LayerOverride.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"weight_bits": 9}, "--weight-bits: 9 is out of range; choose 2 to 8"),
+        ({"weight_bits": 1}, "--weight-bits: 1 is out of range; choose 2 to 8"),
+        ({"act_bits": 3}, "--act-bits: 3 is out of range; choose 4 to 8"),
+        ({"output_bits": 17}, "--output-bits: 17 is out of range; 8 to 16"),
+        ({"scheme": "pwlq"}, "--scheme 'pwlq' is not available; choose affine, symmetric"),
+        (
+            {"granularity": "c-shape"},
+            "--granularity 'c-shape' is not available; choose layer, filter",
+        ),
+        ({"observer": "kl"}, "--observer 'kl' is not available; choose minmax, percentile, mse"),
+        ({"percentile": 50.0}, "--percentile: 50.0 must be in (50, 100]"),
+    ],
+)
+def test_settings_out_of_range(fields, message):
+    with pytest.raises(QuantizationError) as raised:
+        QuantizeSettings.checked(**fields)
+    assert str(raised.value) == message
+
+
+def test_override_bits_are_checked():
+    with pytest.raises(QuantizationError, match=r"weight bits of --layer 'a': 9 is out of range"):
+        LayerOverride.parse("a=9")
+
+
+def test_later_overrides_win():
+    settings = QuantizeSettings().with_overrides(["m.*=5", "m.1=w6a7"])
+    assert settings.weight_bits_of("m.0", edge=False) == 5
+    assert settings.weight_bits_of("m.1", edge=False) == 6
+    assert settings.act_bits_of("m.1", stem=False) == 7
+    assert settings.weight_bits_of("stem", edge=True) == 8
+
+
+def test_an_override_that_matches_nothing_is_refused():
+    settings = QuantizeSettings().with_overrides(["model.9.conv=8"])
+    with pytest.raises(
+        QuantizationError,
+        match=r"^--layer 'model.9.conv' matches no layer; near: model.0.conv, model.1.conv$",
+    ):
+        settings.check_patterns(["model.0.conv", "model.1.conv"])
+
+
+def test_clipping_only_below_six_bits():
+    settings = QuantizeSettings()
+    assert [settings.weight_clip_of(b) for b in (2, 5, 6, 8)] == ["mse", "mse", "minmax", "minmax"]
