@@ -7,7 +7,6 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -126,32 +125,21 @@ def _torch_verdicts(
     names = [n.name for n in nodes]
     golden = GoldenModel(graph).run(codes, keep=names, accumulators=names)
     started = time.perf_counter()
-    verdicts: dict[str, Verdict] = {}
-    by_name = {n.name: n for n in nodes}
-
-    def compare(name: str, got: torch.Tensor) -> None:
-        node = by_name.get(name)
-        if node is None:
-            return
-        expected = golden.tensors[name]
+    tensors = run_lowered(graph, codes)
+    seconds = (time.perf_counter() - started) / max(len(nodes), 1)
+    verdicts = []
+    for node in nodes:
         case = Case(
             node,
             graph.formats[node.source],
             "whole network",
             codes,
-            expected,
-            golden.accumulators[name],
+            golden.tensors[node.name],
+            golden.accumulators[node.name],
         )
-        verdicts[name] = judge(
-            case,
-            "torch",
-            got.numpy(),
-            replay=f"nibbleflow verify {build} --nodes {name}",
-            seconds=(time.perf_counter() - started) / max(len(by_name), 1),
-        )
-
-    run_lowered(graph, codes, compare)
-    return [verdicts[n] for n in names]
+        replay = f"nibbleflow verify {build} --nodes {node.name}"
+        verdicts.append(judge(case, "torch", tensors[node.name], replay=replay, seconds=seconds))
+    return verdicts
 
 
 def _result(verdicts: list[Verdict], seconds: float, graph: QGraph) -> Result:

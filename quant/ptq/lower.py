@@ -154,7 +154,7 @@ class Lowering:
             bits,
             self.settings.scheme,
             self.settings.granularity,
-            self.settings.weight_clip,
+            self.settings.weight_clip_of(bits),
             self._least_scale(bias, source_format, output),
         )
         integers = weights.integers().astype(np.int64)

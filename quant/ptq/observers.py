@@ -165,11 +165,11 @@ def uniform_grid(real: RealRange, bits: int) -> tuple[float, int]:
     (an end within half a step of 0 is given up instead, so that ReLU-like ranges waste no code).
 
     Args:
-        real: Range to cover; an empty one gives codes over 0..1.
+        real: Range to cover; an empty one (below float32's smallest) gives codes over 0..1.
         bits: Bits of the codes.
     """
     levels = (1 << bits) - 1
-    if real.width <= 0.0:
+    if real.width < np.finfo(np.float32).tiny:
         return 1.0 / levels, 0
     zero = int(-real.low / real.width * levels + 0.5)
     if zero == 0:

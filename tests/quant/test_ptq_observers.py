@@ -2,7 +2,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from quant.errors import QuantizationError
@@ -82,6 +82,7 @@ def test_an_observer_without_images_is_refused():
     st.floats(-1e4, 0, allow_nan=False), st.floats(0, 1e4, allow_nan=False), st.integers(4, 12)
 )
 def test_uniform_grid_covers_the_range_up_to_about_half_a_step(low, high, bits):
+    assume(high - low > 1e-30)
     scale, zero = uniform_grid(RealRange(low, high), bits)
     top = (1 << bits) - 1
     assert scale > 0
@@ -92,3 +93,7 @@ def test_uniform_grid_covers_the_range_up_to_about_half_a_step(low, high, bits):
 
 def test_a_relu_range_wastes_no_code():
     assert uniform_grid(RealRange(0.0, 25.5), 8) == (0.1, 0)
+
+
+def test_an_empty_range_has_codes_over_zero_to_one():
+    assert uniform_grid(RealRange(0.0, 0.0), 8) == (1 / 255, 0)
