@@ -3,10 +3,10 @@
 
 from reports.summary import CycleSummary, LayerSummary, Summary, summarise
 from reports.tables import (
-    all_tables,
     layer_table,
     memory_table,
     summary_table,
+    summary_tables,
     text_of,
     worst_table,
 )
@@ -16,13 +16,13 @@ __all__ = [
     "CycleSummary",
     "LayerSummary",
     "Summary",
-    "all_tables",
     "json_text",
     "layer_table",
     "memory_table",
     "report_files",
     "summarise",
     "summary_table",
+    "summary_tables",
     "text_of",
     "worst_table",
     "write_report",

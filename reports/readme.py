@@ -66,6 +66,7 @@ COLUMNS: dict[str, tuple[Column, ...]] = {
         Column("values compared", "{values:,}"),
         Column("mismatches", "{mismatches:,}"),
         Column("cycles simulated", "{cycles:,}"),
+        Column("intervals as planned", "{intervals_as_planned} of {intervals_counted}"),
         Column("seconds", "{seconds:,.0f}"),
     ),
     "golden": (

@@ -77,13 +77,13 @@ def worst_table(summary: Summary, count: int = 5) -> Table:
     return table
 
 
-def all_tables(summary: Summary) -> tuple[Table, ...]:
-    """Return every table in reading order."""
+def summary_tables(summary: Summary) -> tuple[Table, ...]:
+    """Return every table; the whole network comes last, where a terminal stops scrolling."""
     return (
-        summary_table(summary),
+        layer_table(summary),
         memory_table(summary),
         worst_table(summary),
-        layer_table(summary),
+        summary_table(summary),
     )
 
 

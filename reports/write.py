@@ -13,7 +13,7 @@ from reports.figures import ImageFormat, render
 from reports.histograms import chosen_layers, histogram_plot
 from reports.plots import cycles_plot, memory_plot, sqnr_plot
 from reports.summary import Summary
-from reports.tables import all_tables, text_of
+from reports.tables import summary_tables, text_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -62,7 +62,7 @@ def report_files(
     """
     files = {
         "summary.json": json_text(summary).encode(),
-        "tables.txt": text_of(all_tables(summary)).encode(),
+        "tables.txt": text_of(summary_tables(summary)).encode(),
     }
     for name, draw in _plots(summary, bundle, float_graph).items():
         for image_format in formats:

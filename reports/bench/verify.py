@@ -14,6 +14,7 @@ def run(runner: Runner) -> list[Row]:
         build = quantize_yolov5n(runner, weight_bits, act_bits)
         found = runner.nibbleflow("verify", build.folder, "--nodes", "all-convs")
         nodes = found["nodes"]
+        counted = [n for n in nodes if n["counted_interval"] is not None]
         rows.append(
             {
                 "weight_bits": weight_bits,
@@ -24,6 +25,10 @@ def run(runner: Runner) -> list[Row]:
                 "values": found["values"],
                 "mismatches": found["mismatches"],
                 "cycles": found["cycles"],
+                "intervals_counted": len(counted),
+                "intervals_as_planned": sum(
+                    n["counted_interval"] == n["planned_interval"] for n in counted
+                ),
                 "seconds": round(found["seconds"], 1),
             }
         )

@@ -1,0 +1,209 @@
+# SPDX-License-Identifier: Apache-2.0
+import json
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from quant.bundle import save_bundle
+from quant.errors import InputFileError, ToolError
+from quant.graph import macs_of
+from reports.bench import demo, verify, yolov5n
+from reports.bench.__main__ import BENCHMARKS, main, run_benchmark
+from reports.bench.benchmark import Benchmark
+from reports.bench.goldenspeed import main as goldenspeed
+from reports.bench.record import BenchRecord, read_record, write_record
+from reports.bench.runner import ONE_CORE, Runner
+
+# Stands in for the command line: writes what the real verbs promise, numbers from its arguments.
+FAKE = """
+import json, pathlib, sys
+verb, *rest = sys.argv[1:]
+file = pathlib.Path(rest[rest.index("--json") + 1])
+bits = lambda name: int(rest[rest.index(name) + 1])
+if verb == "quantize":
+    bundle = pathlib.Path(rest[rest.index("-o") + 1]) / "bundle"
+    bundle.mkdir(parents=True, exist_ok=True)
+    (bundle / "graph.json").write_bytes(b"g" * 30)
+    (bundle / "tensors.safetensors").write_bytes(b"t" * 100 * bits("--weight-bits"))
+    value = {"layers": []}
+elif verb == "report":
+    value = {"memory": {"honest_ratio": 3.5, "published_ratio": None,
+                        "bits": {"weight_codes": 720, "biases": 64}}}
+elif verb == "evaluate":
+    engines = ("float", "fake_quant", "integer")
+    value = {"images": 300, **{e: {"map": 20.0 + i, "map50": 40.0 + i}
+                               for i, e in enumerate(engines)}}
+elif verb == "verify":
+    node = {"counted_interval": 90, "planned_interval": 90}
+    value = {"engines": ["golden", "hls", "rtl"], "values": 1000, "mismatches": 0,
+             "cycles": 5000, "seconds": 2.04,
+             "nodes": [{"name": "a", **node}, {"name": "b", **node},
+                       {"name": "a", "counted_interval": None, "planned_interval": None}]}
+else:
+    print("error: no verb", verb)
+    sys.exit(3)
+file.write_text(json.dumps(value))
+print("done", verb)
+"""
+
+
+@pytest.fixture
+def program(tmp_path):
+    script = tmp_path / "fake.py"
+    script.write_text(FAKE)
+    return [sys.executable, str(script)]
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    root = tmp_path / "checkout"
+    root.mkdir()
+    return root
+
+
+def test_demo_gathers_the_figures_of_three_builds(checkout, program):
+    record = run_benchmark(demo.BENCHMARK, checkout, program)
+    assert [(r["weight_bits"], r["act_bits"]) for r in record.figures] == [(8, 8), (4, 8), (4, 4)]
+    row = record.figures[1]
+    assert row["tensor_file_bytes"] == 400
+    assert row["bundle_bytes"] == 430
+    assert row["stored_bits"] == 784
+    assert (row["honest_ratio"], row["published_ratio"]) == (3.5, None)
+    assert (row["images"], row["float_map50_percent"]) == (300, 40.0)
+    assert (row["fake_quant_map50_percent"], row["integer_map_percent"]) == (41.0, 22.0)
+    assert record.commands[3] == (
+        "nibbleflow quantize demo -o build/bench/demo/w4a8 --weight-bits 4 --act-bits 8 --force "
+        "--json build/bench/demo/04-quantize.json"
+    )
+
+
+def test_verify_counts_nodes_once_and_compares_intervals(checkout, program):
+    record = run_benchmark(verify.BENCHMARK, checkout, program)
+    row = record.figures[0]
+    assert (row["nodes"], row["comparisons"], row["values"], row["mismatches"]) == (2, 3, 1000, 0)
+    assert (row["engines"], row["seconds"]) == ("golden, hls, rtl", 2.0)
+    assert (row["intervals_counted"], row["intervals_as_planned"]) == (2, 2)
+    assert "--calib ../shared/data/coco/calib" in record.commands[0]
+    assert " --nodes all-convs " in record.commands[1]
+
+
+def test_a_record_says_everything_needed_to_repeat_it(checkout, program):
+    assert main(["demo"], root=checkout, program=program) == 0
+    path = checkout / "reports" / "results" / "demo.json"
+    assert [p.name for p in path.parent.iterdir()] == ["demo.json"]
+    value = json.loads(path.read_text())
+    assert set(value) == {
+        "name", "title", "commands", "date", "versions", "machine", "wall_seconds", "figures",
+    }  # fmt: skip
+    assert len(value["commands"]) == 9
+    assert value["versions"]["numpy"] == np.__version__
+    assert value["versions"]["python"] == sys.version.split()[0]
+    assert {"torch", "verilator", "hls4ml", "nibbleflow_commit"} <= set(value["versions"])
+    assert value["machine"]["cores"] >= 1
+    assert len(value["date"]) == 10
+    assert value["wall_seconds"] > 0
+    assert read_record(path).to_json() == read_record(path).to_json() | value | {
+        "commands": tuple(value["commands"]),
+        "figures": tuple(value["figures"]),
+    }
+
+
+def test_the_table_shows_every_figure(checkout, program, capsys):
+    main(["demo"], root=checkout, program=program)
+    shown = capsys.readouterr().out
+    assert "nibbleflow evaluate build/bench/demo/w8a8 --json" in shown
+    assert "integer map50 percent" in shown
+    assert "42.000" in shown
+
+
+def test_missing_data_is_skipped_by_name(checkout, program, capsys):
+    assert main(["yolov5n", "verify"], root=checkout, program=program) == 0
+    shown = capsys.readouterr().out
+    path = "../shared/data/weights/yolov5n_coco_fp16.safetensors"
+    assert f"skipped yolov5n: needs {path}" in shown
+    assert f"skipped verify: needs {path}" in shown
+    assert not (checkout / "reports").exists()
+
+
+def test_an_unknown_name_is_refused(checkout, capsys):
+    assert main(["speed"], root=checkout) == 2
+    assert capsys.readouterr().err == (
+        "error: no benchmark 'speed'; choose demo, yolov5n, verify, golden\n"
+    )
+
+
+def test_a_failing_command_leaves_no_result(checkout, program, capsys):
+    def run(runner):
+        runner.nibbleflow("fly")
+        return []
+
+    broken = Benchmark("broken", "fails", (), run)
+    fine = Benchmark("fine", "works", (), lambda runner: [{"answer": 42}])
+    assert main([], benchmarks=(broken, fine), root=checkout, program=program) == 1
+    assert "ended with exit code 3: error: no verb fly" in capsys.readouterr().err
+    assert [p.name for p in (checkout / "reports/results").iterdir()] == ["fine.json"]
+
+
+def test_stale_json_of_an_earlier_run_is_not_read(checkout, program):
+    runner = Runner(checkout, checkout / "s", program=[sys.executable, "-c", "pass"])
+    (checkout / "s" / "01-report.json").write_text("{}")
+    with pytest.raises(ToolError, match=r"wrote no JSON to .*01-report\.json"):
+        runner.nibbleflow("report")
+
+
+def test_one_core_is_a_setting_of_the_child(checkout):
+    (checkout / "child.py").write_text(
+        "import json, os, sys\n"
+        "json.dump(dict(os.environ), open(sys.argv[sys.argv.index('--json') + 1], 'w'))\n"
+    )
+    runner = Runner(checkout, checkout / "s")
+    found = runner.module("child", one_core=True)
+    assert {key: found[key] for key in ONE_CORE} == ONE_CORE
+    assert runner.commands[0].startswith("OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 ")
+    assert " python -m child --json " in runner.commands[0]
+
+
+def test_records_are_written_whole(tmp_path):
+    record = BenchRecord("x", "t", ("a",), "2026-01-01", {"p": None}, {"cores": 2}, 1.5, ({},))
+    path = write_record(record, tmp_path / "new")
+    assert read_record(path) == record
+    broken = replace(record, figures=({"speed": float("nan")},))
+    with pytest.raises(ValueError, match="JSON compliant"):
+        write_record(broken, tmp_path / "new")
+    assert read_record(path) == record
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_foreign_file_is_no_record(tmp_path):
+    (tmp_path / "x.json").write_text('{"name": "x"}')
+    with pytest.raises(InputFileError, match="is no benchmark record"):
+        read_record(tmp_path / "x.json")
+
+
+def test_golden_speed_of_a_build(tmp_path, bundle, monkeypatch):
+    save_bundle(bundle.graph, bundle.host, bundle.record, tmp_path / "bundle")
+    (tmp_path / "float").mkdir()
+    frames = np.random.default_rng(1).integers(0, 256, (2, 16, 20, 3), dtype=np.uint8)
+    np.save(tmp_path / "float" / "frames.npy", frames)
+    monkeypatch.setattr("os.sched_setaffinity", lambda *_: None, raising=False)
+    file = tmp_path / "speed.json"
+    assert goldenspeed([str(tmp_path), "--rounds", "3", "--json", str(file)]) == 0
+    value = json.loads(file.read_text())
+    assert value["rounds"] == 3
+    assert value["macs_per_frame"] == sum(macs_of(bundle.graph, n.name) for n in bundle.graph.nodes)
+    assert value["best_gmacs_per_second"] >= value["median_gmacs_per_second"]
+
+
+def test_golden_speed_without_frames_is_refused(tmp_path, bundle, capsys):
+    save_bundle(bundle.graph, bundle.host, bundle.record, tmp_path / "bundle")
+    assert goldenspeed([str(tmp_path), "--json", str(tmp_path / "f")]) == 1
+    assert "frames.npy cannot be read" in capsys.readouterr().err
+    assert not (tmp_path / "f").exists()
+
+
+def test_names_and_needs_are_those_of_the_real_data():
+    assert [b.name for b in BENCHMARKS] == ["demo", "yolov5n", "verify", "golden"]
+    assert demo.BENCHMARK.needs == ()
+    assert all(path.startswith("../shared/data/") for path in yolov5n.BENCHMARK.needs)
