@@ -48,7 +48,8 @@ def check(
             )
     kinds = ", ".join(f"{count} {kind}" for kind, count in values["operations"].items())
     facts.add_row("operations", kinds)
-    facts.add_row("integer graph ends at", ", ".join(values["outputs"]) or "nowhere")
+    for ending in report.endings:
+        facts.add_row(f"ends at {ending.output}", f"because {ending.reason}")
     parts: list[Table] = [facts]
     if report.unsupported:
         bad = Table("name", "kind", "why", "way out", title="UNSUPPORTED", style="red")
