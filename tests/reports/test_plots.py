@@ -78,6 +78,13 @@ def test_memory_bars_hold_every_bit(summary):
     axes = memory_plot(summary).axes[0]
     drawn = sum(bar.get_width() for bar in axes.patches) * 8 * 1024
     assert round(drawn) == summary.memory.bits
+    ends: dict[int, float] = {}
+    for bar in axes.patches:
+        row = round(bar.get_y() + bar.get_height() / 2)
+        assert bar.get_x() == ends.get(row, 0.0)
+        ends[row] = bar.get_x() + bar.get_width()
+    layers = [x for x in summary.layers if x.weights]
+    assert [round(ends[i] * 8192) for i in range(len(layers))] == [x.stored_bits for x in layers]
 
 
 def test_sqnr_leaves_the_exact_input_out(summary):
