@@ -84,11 +84,35 @@ class DraftNorm:
     offset: Float64
 
 
+@dataclass(frozen=True)
+class DraftPhase:
+    """Every ``step``-th pixel both ways, ``y = x[:, :, row::step, column::step]``.
+
+    Four of them side by side are YOLOv5's and YOLOX's Focus; the convolution behind absorbs them.
+
+    Attributes:
+        name: Tensor name.
+        source: Tensor read; its sides are multiples of ``step``.
+        step: Pixels between two samples, >= 2.
+        row: First row.
+        column: First column.
+        channels: Channels of the tensor.
+    """
+
+    name: str
+    source: str
+    step: int
+    row: int
+    column: int
+    channels: int
+
+
 Draft = (
     FloatInput
     | DraftConv
     | DraftLinear
     | DraftNorm
+    | DraftPhase
     | FloatActivation
     | FloatMaxPool
     | FloatAvgPool
@@ -167,6 +191,7 @@ def step_sources(step: Step) -> tuple[str, ...]:
             DraftConv()
             | DraftLinear()
             | DraftNorm()
+            | DraftPhase()
             | FloatActivation()
             | FloatMaxPool()
             | FloatAvgPool()

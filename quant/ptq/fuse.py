@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Fuses batch normalisation and parallel linear branches into single convolutions, in float64.
 
+The convolution behind a Focus layer absorbs it.
+
 Found by structure, not by class name: a sum of convolutions or normalisations of one tensor is one
 convolution, whatever the block is called (RepVGG, MobileOne, YOLOv7's RepConv, ACNet).
 """
@@ -10,8 +12,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from quant.floatgraph import FloatAdd, FloatConv, FloatLinear, FloatOp
-from quant.ptq.draft import Draft, DraftConv, DraftLinear, DraftNorm, step_sources
+from quant.floatgraph import FloatAdd, FloatConcat, FloatConv, FloatLinear, FloatOp
+from quant.ptq.draft import Draft, DraftConv, DraftLinear, DraftNorm, DraftPhase, step_sources
 from quant.ptq.renamed import with_sources
 
 
@@ -44,6 +46,8 @@ def fuse(drafts: Sequence[Draft], outputs: Sequence[str]) -> Fused:
             work.fold_norm(draft.name)
         elif isinstance(draft, FloatAdd):
             work.fold_sum(draft.name)
+        elif isinstance(draft, FloatConcat):
+            work.fold_focus(draft.name)
     ops = tuple(_finished(d) for d in work.drafts.values())
     return Fused(ops, {d.name: work.final(d.name) for d in drafts})
 
@@ -94,6 +98,21 @@ class _Work:
         if merged is not None:
             self._replace((first.name, second.name), name, merged)
 
+    def fold_focus(self, name: str) -> None:
+        """Fold a concat of pixel phases into the convolution behind it (a Focus layer)."""
+        concat = self.drafts[name]
+        if not isinstance(concat, FloatConcat) or not self._only_reader(name):
+            return
+        phases = [d for d in (self.drafts[s] for s in concat.sources) if isinstance(d, DraftPhase)]
+        conv = next((d for d in self.drafts.values() if name in step_sources(d)), None)
+        if len(phases) != len(concat.sources) or not isinstance(conv, DraftConv):
+            return
+        if conv.groups != 1 or not all(self._only_reader(p.name) for p in phases):
+            return
+        if len({(p.source, p.step) for p in phases}) == 1:
+            merged = _over_phases(conv, phases)
+            self._replace((*(p.name for p in phases), name), conv.name, merged)
+
     def _only_reader(self, name: str) -> bool:
         reads = sum(step_sources(d).count(name) for d in self.drafts.values())
         return reads + [self.final(o) for o in self._outputs].count(name) == 1
@@ -143,6 +162,33 @@ def _merged(first: DraftConv | DraftNorm, second: DraftConv | DraftNorm) -> Draf
     )
 
 
+def _over_phases(conv: DraftConv, phases: Sequence[DraftPhase]) -> DraftConv:
+    """Return the convolution of the full image that equals ``conv`` of its phases side by side."""
+    step, channels = phases[0].step, phases[0].channels
+    filters, _, height, width = conv.weight.shape
+    weight = np.zeros((filters, channels, height * step, width * step))
+    for index, phase in enumerate(phases):
+        part = conv.weight[:, index * channels : (index + 1) * channels]
+        weight[:, :, phase.row :: step, phase.column :: step] += part
+    top, left, bottom, right = (step * p for p in conv.padding)
+    return replace(
+        conv,
+        source=phases[0].source,
+        weight=weight,
+        stride=(step * conv.stride[0], step * conv.stride[1]),
+        padding=(top, left, bottom, right),
+    )
+
+
+def _phase_conv(phase: DraftPhase) -> DraftConv:
+    """Return a phase that nothing absorbed as a depthwise convolution with a single one."""
+    weight = np.zeros((phase.channels, 1, phase.step, phase.step))
+    weight[:, 0, phase.row, phase.column] = 1.0
+    bias = np.zeros(phase.channels)
+    stride = (phase.step, phase.step)
+    return DraftConv(phase.name, phase.source, weight, bias, stride, (0, 0, 0, 0), phase.channels)
+
+
 def _span(conv: DraftConv, pads: tuple[int, ...]) -> tuple[int, int]:
     """Return the window that ``conv`` covers once its padding is raised to ``pads``."""
     height, width = conv.weight.shape[2:]
@@ -169,6 +215,8 @@ def _finished(draft: Draft) -> FloatOp:
     """Return the float32 operation of a draft."""
     if isinstance(draft, DraftNorm):
         draft = _depthwise(draft)
+    if isinstance(draft, DraftPhase):
+        draft = _phase_conv(draft)
     if isinstance(draft, DraftConv):
         return FloatConv(
             draft.name,

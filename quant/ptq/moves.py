@@ -2,7 +2,7 @@
 """Translates recorded calls that combine or move tensors: add, concat, split, upsample, reshape."""
 
 from quant.floatgraph import FloatAdd, FloatConcat, FloatSplit, FloatUpsample
-from quant.ptq.draft import RefusedError
+from quant.ptq.draft import DraftPhase, RefusedError
 from quant.ptq.scope import Binding, Scope, arguments
 from quant.ptq.trace import Call, Ref
 
@@ -81,35 +81,32 @@ def split(call: Call, scope: Scope) -> list[FloatSplit]:
     return pieces
 
 
-def getitem(call: Call, scope: Scope) -> FloatSplit | Binding:
-    """Translate ``x[:, begin:end]``."""
+def getitem(call: Call, scope: Scope) -> FloatSplit | DraftPhase | Binding:
+    """Translate ``x[:, begin:end]``, and ``x[..., row::step, column::step]`` of a Focus layer."""
     source = call.args[0]
     name = scope.image(source)
     shape = scope.full_shape(source)
+    refused = RefusedError(
+        f"takes the elements {_index_text(call.args[1])}; nibbleflow slices contiguous channels"
+    )
     index = call.args[1] if isinstance(call.args[1], tuple) else (call.args[1],)
     if index.count(Ellipsis) == 1:
         at = index.index(Ellipsis)
         index = (*index[:at], *(_WHOLE,) * (5 - len(index)), *index[at + 1 :])
     index = (*index, *(_WHOLE,) * (4 - len(index)))
-    spans = []
-    for item, size in zip(index, shape, strict=False):
-        if not isinstance(item, slice) or item.indices(size)[2] != 1:
-            raise RefusedError(
-                f"takes the elements {_index_text(call.args[1])}; nibbleflow slices contiguous "
-                "channels"
-            )
-        spans.append(item.indices(size)[:2])
-    if any(
-        span != (0, size)
-        for axis, (span, size) in enumerate(zip(spans, shape, strict=True))
-        if axis != 1
-    ):
-        raise RefusedError(
-            f"takes the elements {_index_text(call.args[1])}; nibbleflow slices channels only"
-        )
-    if spans[1] == (0, shape[1]):
+    if len(index) != 4 or not all(isinstance(i, slice) for i in index):
+        raise refused
+    spans = [i.indices(size) for i, size in zip(index, shape, strict=True)]
+    whole = [span == (0, size, 1) for span, size in zip(spans, shape, strict=True)]
+    if all(whole):
         return scope.binding(source)
-    return FloatSplit(call.name, name, *spans[1])
+    if whole[0] and whole[2] and whole[3] and spans[1][2] == 1:
+        return FloatSplit(call.name, name, *spans[1][:2])
+    (row, bottom, step), (column, right, other) = spans[2:]
+    fits = step == other > max(row, column) and shape[2] % step == 0 and shape[3] % step == 0
+    if not (whole[0] and whole[1] and fits and (bottom, right) == shape[2:]):
+        raise refused
+    return DraftPhase(call.name, name, step, row, column, shape[1])
 
 
 def _index_text(index: object) -> str:

@@ -14,7 +14,7 @@ from quant.floatgraph import (
     FloatSplit,
     FloatUpsample,
 )
-from quant.ptq.draft import Draft, DraftConv, DraftLinear, DraftNorm
+from quant.ptq.draft import Draft, DraftConv, DraftLinear, DraftNorm, DraftPhase
 
 
 def with_sources(draft: Draft, sources: tuple[str, ...]) -> Draft:
@@ -30,6 +30,7 @@ def with_sources(draft: Draft, sources: tuple[str, ...]) -> Draft:
             DraftConv()
             | DraftLinear()
             | DraftNorm()
+            | DraftPhase()
             | FloatActivation()
             | FloatMaxPool()
             | FloatAvgPool()

@@ -185,3 +185,33 @@ def test_fusion_happens_in_float64():
             gain = norm.weight.double() / (norm.running_var.double() + norm.eps).sqrt()
             total += (conv.weight.double() * gain[:, None, None, None]).numpy()
     np.testing.assert_array_equal(layers(graph)[-1].weight, total.astype(np.float32))
+
+
+class Focus(nn.Module):
+    """YOLOX's stem: four pixel phases side by side, then a convolution."""
+
+    def __init__(self, stride=1, twice=False):
+        super().__init__()
+        self.conv = nn.Sequential(nn.Conv2d(12, 5, 3, stride, 1, bias=False), nn.BatchNorm2d(5))
+        self.twice = twice
+
+    def forward(self, x):
+        parts = [x[..., i::2, j::2] for i, j in ((0, 0), (1, 0), (0, 1), (1, 1))]
+        y = torch.cat(parts, 1)
+        z = self.conv(y)
+        return torch.cat([z, y], 1) if self.twice else z
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_focus_becomes_one_strided_convolution(stride):
+    graph = import_equal(Focus(stride))
+    (conv,) = layers(graph)
+    assert conv.name == "conv.0"
+    assert conv.source == "images"
+    assert conv.weight.shape == (5, 3, 6, 6)
+    assert (conv.stride, conv.padding) == ((2 * stride,) * 2, (2, 2, 2, 2))
+
+
+def test_focus_that_something_else_reads_stays_as_depthwise_convolutions():
+    graph = import_equal(Focus(twice=True))
+    assert [c.groups for c in layers(graph)] == [3, 3, 3, 3, 1]

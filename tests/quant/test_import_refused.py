@@ -168,13 +168,14 @@ REFUSED = {
         f"'body.chunk' has dim=2; nibbleflow splits channels, dim=1; {END}",
     ),
     "strided slice": (
-        Body(lambda x: x[..., ::2, ::2]),
-        "'body.getitem' takes the elements [..., ::2, ::2]; nibbleflow slices contiguous "
+        Body(lambda x: x[..., ::2, ::4]),
+        "'body.getitem' takes the elements [..., ::2, ::4]; nibbleflow slices contiguous "
         f"channels; {END}",
     ),
     "crop": (
         Body(lambda x: x[:, :, 1:]),
-        f"'body.getitem' takes the elements [:, :, 1:]; nibbleflow slices channels only; {END}",
+        "'body.getitem' takes the elements [:, :, 1:]; nibbleflow slices contiguous "
+        f"channels; {END}",
     ),
     "product": (Body(lambda x: x * x), f"'body.mul' is mul; {BUILDS}; {END}"),
     "parameter product": (Scaled(), f"'body.mul' is mul; {BUILDS}; {END}"),
