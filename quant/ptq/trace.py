@@ -25,6 +25,9 @@ from quant.errors import UnsupportedLayerError
 from quant.ptq.modulepath import ModulePaths
 
 SAMPLE_SIZE = 256
+_RUN_ERRORS = (
+    RuntimeError, TypeError, ValueError, LookupError, AttributeError, AssertionError
+)  # fmt: skip
 CHANGED_THROUGH_VIEW = "changed through a view"
 # Reading a value as a Python number can steer control flow, which a recorded run does not see.
 _VALUE_READS = frozenset(
@@ -128,7 +131,7 @@ def trace_module(module: nn.Module, example: npt.NDArray[np.float32]) -> Trace:
     try:
         with torch.no_grad(), recorder:
             result = module(image)
-    except (RuntimeError, TypeError, ValueError, IndexError, AttributeError, KeyError) as error:
+    except _RUN_ERRORS as error:
         text = str(error).strip().splitlines()
         raise UnsupportedLayerError(
             f"'{recorder.paths.current or type(module).__name__}' failed on an input of shape "
