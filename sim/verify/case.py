@@ -14,6 +14,7 @@ from sim.golden import GoldenModel, run_conv
 
 Codes = npt.NDArray[np.unsignedinteger]
 
+FULL_SIZE = "full size"
 LEAST_SIDE = 5
 CANDIDATES = 8
 FULL_SIZE_NODES = 3
@@ -83,7 +84,7 @@ def make_cases(
         rng = np.random.default_rng([seed, index])
         cases.append(_case(graph, node, _sub_maps(node, maps, rng), None))
         if node.name in full:
-            cases.append(_case(graph, node, maps, "full size"))
+            cases.append(_case(graph, node, maps, FULL_SIZE))
     return tuple(cases)
 
 

@@ -8,23 +8,29 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from hw import conv_cycles, emit_conv, rtl_sources
+from hw import conv_cycles, conv_geometry, emit_conv, rtl_sources
 from quant.errors import NibbleflowError
 from quant.schedule import Folding
 from sim.rtl import ALWAYS, AxisRun, Pattern, build_bench
 from sim.stream import beat_bytes, beat_count, pack_beats, unpack_beats
-from sim.verify.case import Case
+from sim.verify.case import FULL_SIZE, Case
 from sim.verify.verdict import Verdict, judge
 
 ENGINE = "rtl"
 TOP = "nf_dut"
+# More than any layer needs for one output beat.
+WATCHDOG_CYCLES = 2_000_000
 
-# Frame by frame: the frames once at full speed (for the cycle count), then again with idle sources
-# and back-pressure. No reset between.
-IDLE = (ALWAYS, ALWAYS, Pattern.random(0.3), Pattern.bursts(20, 10))
-STALL = (ALWAYS, ALWAYS, Pattern.bursts(15, 8), Pattern.random(0.4))
-# Stalled frames of a full-size layer only add time.
-FULL_SPEED_ONLY = 1 << 21
+# Frame by frame, no reset between: sub-maps four times at full speed (by the fourth frame the
+# interval has settled, so that planned and counted cycles compare), then with idle sources and
+# back-pressure; full-size frames once at full speed and once with stalls.
+RANDOM_IDLE, RANDOM_STALL = Pattern.random(0.3), Pattern.random(0.4)
+BURSTY_IDLE, BURSTY_STALL = Pattern.bursts(20, 10), Pattern.bursts(15, 8)
+SUB_MAP_REPEATS = 3
+SUB_MAP_IDLE = (ALWAYS, ALWAYS, ALWAYS, ALWAYS, RANDOM_IDLE, BURSTY_IDLE)
+SUB_MAP_STALL = (ALWAYS, ALWAYS, ALWAYS, ALWAYS, BURSTY_STALL, RANDOM_STALL)
+FULL_IDLE = (ALWAYS, Pattern.random(0.1))
+FULL_STALL = (ALWAYS, Pattern.bursts(200, 20))
 
 
 def run_rtl(
@@ -47,18 +53,19 @@ def run_rtl(
     try:
         shutil.rmtree(work, ignore_errors=True)
         work.mkdir(parents=True)
-        planned = conv_cycles(case.node, case.in_shape, folding).interval_cycles
-        repeats = 1 if planned > FULL_SPEED_ONLY else 2
-        expected = _repeated(case, repeats)
+        plan = conv_cycles(case.node, case.in_shape, folding)
+        full = case.label == FULL_SIZE
+        expected = _repeated(case, 1 if full else SUB_MAP_REPEATS)
         run = _simulate(expected, folding, work, cache, seed, waves)
         cycles = run.cycles
-        if len(run.last_output_cycles) > 1:
-            counted = run.last_output_cycles[1] - run.last_output_cycles[0]
         failure = run.violation or run.stalled
         if failure is None:
             outputs, beat_cycles = _codes(expected, folding, run)
-        if failure is None and counted != planned:
-            failure = f"a frame took {counted} cycles, planned {planned}"
+            failure = _cycle_fault("latency", run.latency_cycles, plan.latency_cycles)
+        if failure is None and not full:
+            planned = plan.interval_cycles
+            counted = run.last_output_cycles[3] - run.last_output_cycles[2]
+            failure = _cycle_fault("interval", counted, planned)
     except NibbleflowError as error:
         failure = str(error)
     verdict = judge(
@@ -78,6 +85,11 @@ def run_rtl(
     return verdict
 
 
+def _cycle_fault(what: str, counted: int | None, planned: int) -> str | None:
+    """Return in words that counted cycles are not the planned ones."""
+    return None if counted == planned else f"{what} counted {counted} cycles, planned {planned}"
+
+
 def _repeated(case: Case, repeats: int) -> Case:
     """Return the case with its frames sent ``repeats`` times."""
     return Case(
@@ -88,13 +100,6 @@ def _repeated(case: Case, repeats: int) -> Case:
         np.concatenate([case.expected] * repeats),
         np.concatenate([case.accumulators] * repeats),
     )
-
-
-def _lanes(case: Case, folding: Folding) -> int:
-    """Channels per input beat: SIMD, or PE when each lane reads its own channel."""
-    filters, channels, _, _ = case.node.weights.shape
-    depthwise = channels == 1 and case.node.groups == filters and filters > 1
-    return folding.pe if depthwise else folding.simd
 
 
 def _simulate(
@@ -108,7 +113,8 @@ def _simulate(
             path.parent.mkdir(exist_ok=True)
             path.write_text(text, encoding="utf-8")
             sources.append(path)
-    lanes = _lanes(case, folding)
+    lanes = conv_geometry(case.node, case.in_shape, folding).in_lanes
+    full = case.label == FULL_SIZE
     bits_in, bits_out = case.source.bits, case.node.output.bits
     beats = [pack_beats(f, bits_in, lanes, zero_code=case.source.zero_code) for f in case.frames]
     bench = build_bench(
@@ -118,17 +124,18 @@ def _simulate(
         out_bytes=beat_bytes(bits_out, folding.pe),
         cache=cache,
         waves=waves,
-        optimise=case.label == "full size",
+        optimise=full,
     )
     return bench.run(
         work / "run",
         [beats],
         [beat_count(_out_shape(case), folding.pe)],
-        idle=IDLE,
-        stall=STALL,
+        idle=FULL_IDLE if full else SUB_MAP_IDLE,
+        stall=FULL_STALL if full else SUB_MAP_STALL,
         seed=seed,
         files={name: text for name, text in files.items() if name.endswith(".mem")},
         waves=waves,
+        watchdog_cycles=WATCHDOG_CYCLES,
     )
 
 
