@@ -9,7 +9,9 @@ One convolution at a time:
     run = run_csim(program, inputs, expected, work_dir)    # codes [N, C, H, W] -> [N, F, OH, OW]
 
 The cell itself is the C++ in ``hls/include`` (``nf_*.h``). Writing a project needs hls4ml (extra
-``hls``), running it needs g++; importing this package needs neither.
+``hls``), running it needs g++; importing this package needs neither. ``write_project`` silences
+hls4ml for the whole process, so call it from one thread; compiling and running may be concurrent.
+Group multipliers other than 1 and several pixels per beat are refused with a ``PlanError``.
 """
 
 from hls.cell import ConvCell, fold_conv

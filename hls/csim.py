@@ -152,6 +152,12 @@ def run_csim(
             f"C simulation '{program.name}' exits with {result.returncode} but counts {mismatches} "
             "differences; is the test bench as it was generated?"
         )
+    if expected.shape != outputs.shape or mismatches != np.count_nonzero(outputs != expected):
+        raise ToolError(
+            f"C simulation '{program.name}' made codes {outputs.shape} with {mismatches} counted "
+            f"differences, which does not fit the expected codes {expected.shape}; "
+            "is the program that of this layer?"
+        )
     first = re.search(r"^first difference: (.*)$", result.stdout, re.M)
     return CsimRun(outputs, mismatches, first.group(1) if first else None, seconds)
 

@@ -8,6 +8,8 @@ from hls.cell import ConvCell
 INPUT_FILE = "tb_data/tb_input_features.dat"
 EXPECTED_FILE = "tb_data/tb_output_predictions.dat"
 OUTPUT_FILE = "tb_data/csim_results.log"
+# hls4ml's scripts compile the bench with -DRTL_SIM for co-simulation and compare the two files.
+COSIM_OUTPUT_FILE = "tb_data/rtl_cosim_results.log"
 
 # Exit codes of the bench.
 EQUAL, DIFFERENT, TROUBLE = 0, 1, 2
@@ -118,12 +120,18 @@ size_t compare(const codes_t &expected, const codes_t &produced) {
     return different;
 }
 
+#ifdef RTL_SIM
+const char *const default_output = "$cosim_output_file";
+#else
+const char *const default_output = "$output_file";
+#endif
+
 } // namespace
 
 int main(int argc, char **argv) {
     const char *input_path = argc > 1 ? argv[1] : "$input_file";
     const char *expected_path = argc > 2 ? argv[2] : "$expected_file";
-    const char *output_path = argc > 3 ? argv[3] : "$output_file";
+    const char *output_path = argc > 3 ? argv[3] : default_output;
     const bool comparing = std::strcmp(expected_path, "-") != 0;
 
     codes_t input, expected, produced;
@@ -189,6 +197,7 @@ def testbench(cell: ConvCell, name: str, note: str) -> str:
         input_file=INPUT_FILE,
         expected_file=EXPECTED_FILE,
         output_file=OUTPUT_FILE,
+        cosim_output_file=COSIM_OUTPUT_FILE,
         equal=EQUAL,
         different=DIFFERENT,
         trouble=TROUBLE,

@@ -56,6 +56,8 @@ void conv(hls::stream<In> &in, hls::stream<Out> &out,
     static_assert(Cfg::has_table || Cfg::requant_bits == Cfg::out_bits,
                   "without a table the requantizer makes the output code");
 
+    // One port writes, one reads. A word is read in a later iteration than the one that writes it,
+    // maybe the next: no DEPENDENCE pragma may promise more.
     typename M::code_t ring[G::ring_words][G::lanes];
 #pragma HLS ARRAY_RESHAPE variable=ring complete dim=2
 #pragma HLS ARRAY_RESHAPE variable=weights complete dim=2

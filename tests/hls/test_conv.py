@@ -13,6 +13,7 @@ from quant.nodes import Conv, Requantizer
 from quant.samples import sample_codes, sample_conv
 from quant.schedule import Folding
 from quant.weights import Granularity, Weights
+from sim.golden import run_conv
 
 pytestmark = [
     pytest.mark.hls,
@@ -157,6 +158,16 @@ def test_folding_changes_no_code(tmp_path: Path) -> None:
     ]
     assert np.array_equal(outputs[0], outputs[1])
     assert np.array_equal(outputs[0], outputs[2])
+
+
+def test_a_first_layer_of_real_width_equals_the_golden_model(tmp_path: Path) -> None:
+    node, source = sample_conv(5, 3, 16, 6, 2, 2, act_bits=8, table=True)
+    frames = sample_codes(2, (2, 3, 128, 160), 8)
+    expected, _ = run_conv(node, source, frames)
+    write_project(emit_conv_hls(node, source, (3, 128, 160), Folding(8, 3)), tmp_path / "p")
+    run = run_csim(compile_csim(tmp_path / "p"), frames, expected, tmp_path / "run")
+    assert run.first_difference is None
+    assert np.array_equal(run.outputs, expected)
 
 
 def test_ties_negatives_and_accumulator_extremes(tmp_path: Path) -> None:
