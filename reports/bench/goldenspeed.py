@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """``python -m reports.bench.goldenspeed BUILD --json FILE``: time the golden model on one core.
 
-A program of its own, because the numeric libraries read their thread settings when they load.
+A program of its own, because the numeric libraries read their thread settings when they load; the
+caller sets them to one thread.
 """
 
 import argparse
 import json
-import os
 import statistics
 import sys
 from pathlib import Path
@@ -54,8 +54,6 @@ def measure(build: Path, rounds: int) -> dict[str, float | int]:
     """
     bundle = load_bundle(build / "bundle")
     frames = _frames(build / "float" / "frames.npy", bundle)
-    if sys.platform == "linux":
-        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     model = GoldenModel(bundle.graph)
     model.run(frames[:1])
     seconds = []

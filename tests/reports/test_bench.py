@@ -182,12 +182,11 @@ def test_a_foreign_file_is_no_record(tmp_path):
         read_record(tmp_path / "x.json")
 
 
-def test_golden_speed_of_a_build(tmp_path, bundle, monkeypatch):
+def test_golden_speed_of_a_build(tmp_path, bundle):
     save_bundle(bundle.graph, bundle.host, bundle.record, tmp_path / "bundle")
     (tmp_path / "float").mkdir()
     frames = np.random.default_rng(1).integers(0, 256, (2, 16, 20, 3), dtype=np.uint8)
     np.save(tmp_path / "float" / "frames.npy", frames)
-    monkeypatch.setattr("os.sched_setaffinity", lambda *_: None, raising=False)
     file = tmp_path / "speed.json"
     assert goldenspeed([str(tmp_path), "--rounds", "3", "--json", str(file)]) == 0
     value = json.loads(file.read_text())
