@@ -259,3 +259,20 @@ def test_host_keeps_its_other_fields():
     spec = host()
     result = import_model(load(Toy(Head()), spec))
     assert dataclasses.replace(result.host, outputs=spec.outputs) == spec
+
+
+def test_joined_prediction_that_the_network_reads_itself_leaves_joined():
+    class Chained(nn.Module):
+        """The second scale is computed from the first scale's joined prediction."""
+
+        def __init__(self):
+            super().__init__()
+            self.reg, self.rest = nn.Conv2d(8, 4, 1), nn.Conv2d(8, 1 + CLASSES, 1)
+            self.down = nn.Conv2d(5 + CLASSES, 5 + CLASSES, 2, 2)
+
+        def forward(self, maps):
+            first = torch.cat([self.reg(maps[0]), self.rest(maps[0])], 1)
+            return torch.cat([s.flatten(start_dim=2) for s in (first, self.down(first))], 2)
+
+    result = import_model(load(Toy(Chained()), host("yolox")))
+    assert result.host.outputs == (("head.cat",), ("head.down",))
