@@ -69,7 +69,7 @@ def run_node(
     project = emit_conv_hls(node, source, (c, h, w), folding)
     write_project(project, folder / "project")
     program = compile_csim(folder / "project", plain=plain)
-    run = run_csim(program, frames, expected, folder / "run")
+    run = run_csim(program, frames, expected, folder / "run", timeout_seconds=120)
     assert run.first_difference is None
     assert run.mismatches == 0
     assert np.array_equal(run.outputs, expected)
