@@ -64,7 +64,7 @@ def histogram_plot(graph: QGraph, float_graph: FloatGraph, names: Sequence[str])
         GraphError: A name is no layer with weights, or the float network has no such layer.
     """
     rows = math.ceil(len(names) / COLUMNS)
-    figure = new_figure(10.0, 0.9 + 2.5 * rows)
+    figure = new_figure(10.0, 1.1 + 2.5 * rows)
     figure.suptitle(f"{graph.name}: float weights and code levels", fontsize=11, weight="bold")
     for index, name in enumerate(names):
         axes = figure.add_subplot(rows, min(COLUMNS, len(names)), index + 1)
@@ -75,8 +75,8 @@ def histogram_plot(graph: QGraph, float_graph: FloatGraph, names: Sequence[str])
         if index % COLUMNS == 0:
             axes.set_ylabel("weights per step", fontsize=7)
         axes.tick_params(labelsize=7)
-        if index == 0:
-            axes.legend(fontsize=6.5, loc="upper left")
+    handles = figure.axes[0].get_legend_handles_labels()
+    figure.legend(*handles, loc="outside lower center", ncols=3, fontsize=7)
     return figure
 
 
@@ -152,7 +152,8 @@ def _draw_panel(axes: Axes, weights: Weights, steps: npt.NDArray[np.float64]) ->
               label="levels")  # fmt: skip
     axes.set_xlim(low, high)
     axes.set_ylim(-0.08 * top, 1.1 * top)
-    axes.yaxis.set_major_formatter("{x:,.0f}")
+    if top >= 1000:
+        axes.yaxis.set_major_formatter("{x:,.0f}")
 
 
 def _spacing(levels: npt.NDArray[np.int64], level: int) -> float:

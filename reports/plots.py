@@ -90,15 +90,19 @@ def cycles_plot(summary: Summary) -> Figure:
         raise PlanError(f"'{summary.name}' has no planned cycles; summarise it with a schedule")
     rows = [(layer.name, layer.cycles) for layer in summary.layers if layer.cycles is not None]
     slowest = summary.cycles
+    equal = sum(plan.interval_cycles == slowest.interval_cycles for _, plan in rows) - 1
+    others = f" and {equal} more" if equal else ""
     figure, axes = row_axes(
         [name for name, _ in rows],
         f"{summary.name}: cycles per frame ({PLANNED})",
         "cycles per frame (thousands)",
-        f"slowest: {slowest.bottleneck}; estimated {slowest.estimated_fps:.1f} frames per second "
-        f"at {slowest.clock_hz / 1e6:g} MHz",
+        f"slowest: {slowest.bottleneck}{others}; estimated {slowest.estimated_fps:.1f} frames per "
+        f"second at {slowest.clock_hz / 1e6:g} MHz",
     )
     values = [plan.interval_cycles / 1e3 for _, plan in rows]
-    colours = [VERMILLION if name == slowest.bottleneck else BLUE for name, _ in rows]
+    colours = [
+        VERMILLION if plan.interval_cycles == slowest.interval_cycles else BLUE for _, plan in rows
+    ]
     axes.barh(range(len(rows)), values, _BAR, color=colours)
     for row, ((_, plan), value) in enumerate(zip(rows, values, strict=True)):
         _value_label(axes, value, row, f"{value:,.1f}  (PE {plan.pe} x SIMD {plan.simd})")
