@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``python -m reports.bench [NAME ...]``: run benchmarks, print and keep their figures."""
+"""``python -m reports.bench [NAME ...]``: run benchmarks, print and keep their figures.
+
+Figures go to ``reports/results`` and, from there, into the README.
+"""
 
 import argparse
 import sys
@@ -12,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from quant.errors import NibbleflowError
+from reports import readme
 from reports.bench import demo, golden, verify, yolov5n
 from reports.bench.benchmark import Benchmark
 from reports.bench.record import BenchRecord, Figure, write_record
@@ -69,6 +73,8 @@ def main(
         path = write_record(record, root / RESULTS)
         console.print(figures_table(record))
         console.print(f"{path.relative_to(root)} written", markup=False)
+        # The README shows the results; a test refuses one that shows older ones.
+        failed |= readme.main([], root=root) != 0
     return int(failed)
 
 

@@ -15,6 +15,8 @@ from reports.bench.benchmark import Benchmark
 from reports.bench.goldenspeed import main as goldenspeed
 from reports.bench.record import BenchRecord, read_record, write_record
 from reports.bench.runner import ONE_CORE, Runner
+from reports.readme import BEGIN, END
+from reports.readme import main as readme
 
 # Stands in for the command line: writes what the real verbs promise, numbers from its arguments.
 FAKE = """
@@ -60,6 +62,7 @@ def program(tmp_path):
 def checkout(tmp_path):
     root = tmp_path / "checkout"
     root.mkdir()
+    (root / "README.md").write_text(f"# Title\n{BEGIN}\n{END}\n")
     return root
 
 
@@ -104,6 +107,8 @@ def test_a_record_says_everything_needed_to_repeat_it(checkout, program):
     assert value["machine"]["cores"] >= 1
     assert len(value["date"]) == 10
     assert value["wall_seconds"] > 0
+    assert readme(["--check"], root=checkout) == 0
+    assert "| W4A8 | 40.00 | 41.00 | 42.00 |" in (checkout / "README.md").read_text()
     assert read_record(path).to_json() == read_record(path).to_json() | value | {
         "commands": tuple(value["commands"]),
         "figures": tuple(value["figures"]),
@@ -124,7 +129,7 @@ def test_missing_data_is_skipped_by_name(checkout, program, capsys):
     path = "../shared/data/weights/yolov5n_coco_fp16.safetensors"
     assert f"skipped yolov5n: needs {path}" in shown
     assert f"skipped verify: needs {path}" in shown
-    assert not (checkout / "reports").exists()
+    assert [p.name for p in checkout.iterdir()] == ["README.md"]
 
 
 def test_an_unknown_name_is_refused(checkout, capsys):
