@@ -7,8 +7,9 @@ from pathlib import Path
 from rich.table import Table
 
 from hls import emit_conv_hls, write_project
-from hw import emit_conv, plan_foldings, rtl_sources
+from hw.conv import emit_conv, rtl_sources
 from nibbleflow.folders import BuildFolder, whole_folder
+from nibbleflow.foldings import default_schedule
 from nibbleflow.nodes import choose_convs
 from nibbleflow.progress import progress_bar
 from nibbleflow.result import Result
@@ -45,7 +46,7 @@ def generate(
     folder = BuildFolder.existing(build)
     graph = load_bundle(folder.bundle).graph
     chosen = choose_convs(graph, nodes)
-    schedule = plan_foldings(graph)
+    schedule = default_schedule(graph)
     both = rtl == hls
     written: list[Path] = []
     if both or rtl:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from rich.text import Text
 
-from hw import plan_foldings
 from nibbleflow.folders import BuildFolder, whole_folder
+from nibbleflow.foldings import default_schedule
 from nibbleflow.result import Result
 from quant.bundle import load_bundle
 from quant.floatstore import load_float
@@ -31,7 +31,7 @@ def report(build: str | Path) -> Result:
     folder = BuildFolder.existing(build)
     bundle = load_bundle(folder.bundle)
     float_graph, _ = load_float(folder.floats)
-    summary = summarise(bundle, plan_foldings(bundle.graph))
+    summary = summarise(bundle, default_schedule(bundle.graph))
     with whole_folder(folder.report, force=True) as target:
         write_report(summary, bundle, float_graph, target)
     written = Text(f"tables and plots in {folder.report}")

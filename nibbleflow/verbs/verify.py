@@ -11,8 +11,8 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from hw import plan_foldings
 from nibbleflow.folders import BuildFolder, write_whole
+from nibbleflow.foldings import default_schedule
 from nibbleflow.nodes import choose_convs
 from nibbleflow.pictures import load_frames
 from nibbleflow.progress import progress_bar
@@ -78,7 +78,7 @@ def verify(
         [input_codes(c, bundle.host, fmt.scale, fmt.zero_point) for c in load_frames(folder.frames)]
     )
     cases = make_cases(graph, chosen, codes, full=full_size_nodes(graph, chosen)[:full], seed=seed)
-    folding = plan_foldings(graph).folding
+    folding = default_schedule(graph).folding
     verdicts: list[Verdict] = []
     if rtl == hls:
         verdicts += _torch_verdicts(graph, chosen, codes[:2], str(build))

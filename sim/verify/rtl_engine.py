@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from hw import conv_cycles, conv_geometry, emit_conv, rtl_sources
+from hw.conv import emit_conv, rtl_sources
+from hw.cycles import conv_cycles
+from hw.geometry import conv_geometry
 from quant.errors import NibbleflowError
 from quant.schedule import Folding
 from sim.rtl import ALWAYS, AxisRun, Pattern, build_bench
@@ -17,7 +19,7 @@ from sim.verify.case import FULL_SIZE, Case
 from sim.verify.verdict import Verdict, judge
 
 ENGINE = "rtl"
-TOP = "nf_dut"
+TOP = "dut"
 # More than any layer needs for one output beat.
 WATCHDOG_CYCLES = 2_000_000
 
