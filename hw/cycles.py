@@ -62,7 +62,8 @@ def geometry_cycles(geometry: ConvGeometry) -> ConvCycles:
         ends.append(last_start)
         if len(ends) == 1:
             latency = last_start + geometry.pixel_cycles + geometry.latency
-        if len(ends) > 2 and ends[-1] - ends[-2] == ends[-2] - ends[-3] or len(ends) == MAX_FRAMES:
+        settled = len(ends) > 2 and ends[-1] - ends[-2] == ends[-2] - ends[-3]
+        if settled or len(ends) == MAX_FRAMES:
             break
     return ConvCycles(ends[-1] - ends[-2], latency)
 

@@ -8,8 +8,10 @@ def divisors(count: int) -> tuple[int, ...]:
 
 
 def divisors_near(count: int, value: int) -> tuple[int, ...]:
-    """Return the divisors of ``count`` on both sides of ``value``: the largest not above it and
-    the smallest not below it, as far as they exist."""
+    """Return the largest divisor of ``count`` not above ``value`` and the smallest not below it.
+
+    One or two numbers, increasing: the larger one is missing when ``value`` exceeds ``count``.
+    """
     below = [d for d in divisors(count) if d <= value]
     above = [d for d in divisors(count) if d >= value]
     return tuple(sorted({*below[-1:], *above[:1]}))

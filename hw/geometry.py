@@ -32,6 +32,7 @@ class ConvGeometry:
         pe: Filters in parallel; channels of an output beat.
         simd: Channels in parallel within a filter.
         depthwise: Whether every PE lane reads its own channel.
+        use_dsp: Whether the multipliers go into DSP blocks.
         has_table: Whether an activation table follows the requantizer.
     """
 
@@ -46,6 +47,7 @@ class ConvGeometry:
     pe: int
     simd: int
     depthwise: bool
+    use_dsp: bool
     has_table: bool
 
     @property
@@ -153,15 +155,15 @@ def conv_geometry(node: Conv, in_shape: tuple[int, int, int], folding: Folding) 
     filters, group_channels, kh, kw = node.weights.shape
     name = node.name
     depthwise = group_channels == 1 and filters == channels and node.groups > 1
-    if folding.pixels_per_beat != 1:
-        raise PlanError(
-            f"'{name}' is planned with {folding.pixels_per_beat} pixels per beat; "
-            "core 'plain_lut' takes 1; use pixels_per_beat=1"
-        )
     if folding.core not in PLAIN_CORES:
         raise PlanError(
             f"'{name}' is planned with core '{folding.core}'; the convolution cell has "
             f"{', '.join(PLAIN_CORES)}; use one of these"
+        )
+    if folding.pixels_per_beat != 1:
+        raise PlanError(
+            f"'{name}' is planned with {folding.pixels_per_beat} pixels per beat; core "
+            f"'{folding.core}' takes 1; use pixels_per_beat=1"
         )
     if max(node.padding[0], node.padding[2]) >= kh or max(node.padding[1], node.padding[3]) >= kw:
         raise PlanError(
@@ -187,6 +189,7 @@ def conv_geometry(node: Conv, in_shape: tuple[int, int, int], folding: Folding) 
         pe=folding.pe,
         simd=folding.simd,
         depthwise=depthwise,
+        use_dsp=folding.core == "plain_dsp",
         has_table=node.table is not None,
     )
 

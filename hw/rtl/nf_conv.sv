@@ -35,6 +35,7 @@ module nf_conv #(
   parameter int unsigned Pe = 4,              // filters computed in parallel
   parameter int unsigned Simd = 4,            // channels read in parallel
   parameter int unsigned PixelsPerBeat = 1,   // only 1 so far
+  parameter bit UseDsp = 1'b0,                // multipliers in DSP blocks, else in logic
   parameter int unsigned RequantLanes = 4,    // divides Pe; Pe/RequantLanes <= taps of a fold
   parameter int unsigned BufferPixels = 32,   // depth of the line buffer
   parameter int unsigned InBits = 4,          // bits of an input code
@@ -206,6 +207,7 @@ module nf_conv #(
     .Pe(Pe),
     .Simd(Simd),
     .SharedActs(!Depthwise),
+    .UseDsp(UseDsp),
     .ActBits(ActBits),
     .WeightBits(WeightBits),
     .SelectBits(SelectBits),

@@ -19,6 +19,7 @@ module nf_mac_plain #(
   parameter int unsigned Pe = 4,           // output lanes
   parameter int unsigned Simd = 8,         // products per lane and tap
   parameter bit SharedActs = 1'b1,         // every output lane reads the same Simd activations
+  parameter bit UseDsp = 1'b0,             // multipliers in DSP blocks, else in logic
   parameter int unsigned ActBits = 4,      // unsigned bits of a decoded activation
   parameter int unsigned WeightBits = 4,   // stored bits of a weight, 1..8
   parameter int unsigned SelectBits = 0,   // bits of a lane's selection; 0: one table
@@ -115,7 +116,7 @@ module nf_mac_plain #(
 
   // ---------------------------------------------------------------- products, sum, accumulate
   for (genvar p = 0; p < Pe; p++) begin : g_lane
-    logic [Simd*ProductBits-1:0] products_q;
+    logic [Simd*ProductBits-1:0] products;
     logic signed [SumBits-1:0] sum;
     logic signed [AccBits-1:0] acc_q;
 
@@ -125,8 +126,14 @@ module nf_mac_plain #(
       // The zero on top makes the unsigned activation a signed factor.
       assign act = {1'b0, act_i[(SharedActs ? s : p)*ActBits+:ActBits]};
       assign operand = operand_q[(p*Simd+s)*OperandBits+:OperandBits];
-      always_ff @(posedge clk_i) begin
-        products_q[s*ProductBits+:ProductBits] <= ProductBits'(act) * ProductBits'(operand);
+      if (UseDsp) begin : g_dsp
+        (* use_dsp = "yes" *) logic signed [ProductBits-1:0] product_q;
+        always_ff @(posedge clk_i) product_q <= ProductBits'(act) * ProductBits'(operand);
+        assign products[s*ProductBits+:ProductBits] = product_q;
+      end else begin : g_lut
+        (* use_dsp = "no" *) logic signed [ProductBits-1:0] product_q;
+        always_ff @(posedge clk_i) product_q <= ProductBits'(act) * ProductBits'(operand);
+        assign products[s*ProductBits+:ProductBits] = product_q;
       end
     end
 
@@ -135,7 +142,7 @@ module nf_mac_plain #(
       .Bits(ProductBits)
     ) u_tree (
       .clk_i,
-      .terms_i(products_q),
+      .terms_i(products),
       .sum_o(sum)
     );
 
@@ -143,6 +150,9 @@ module nf_mac_plain #(
       if (valid_q[Stages-1]) acc_q <= (first_q[Stages-1] ? '0 : acc_q) + AccBits'(sum);
     end
     assign acc_o[p*AccBits+:AccBits] = acc_q;
+    // The proven accumulator may be narrower than what the worst operands could sum to.
+    logic unused_sum;
+    assign unused_sum = ^sum;
   end
 
   always_ff @(posedge clk_i) begin

@@ -23,11 +23,14 @@ module nf_table #(
   input  wire logic [Lanes*IndexBits-1:0] index_i,
   output logic [Lanes*DataBits-1:0]       data_o
 );
-  (* rom_style = "distributed" *) logic [DataBits-1:0] entries [2**IndexBits];
-
-  initial $readmemh(File, entries);
-
   for (genvar lane = 0; lane < Lanes; lane++) begin : g_lane
+    // Logic, not block memory: the table is small and there are many lanes. (Yosys has no read-only
+    // memory of style "distributed"; this is its name for logic.)
+    (* logic_block = 1 *)
+    logic [DataBits-1:0] entries [2**IndexBits];
+
+    initial $readmemh(File, entries);
+
     always_ff @(posedge clk_i) begin
       data_o[lane*DataBits+:DataBits] <= entries[index_i[lane*IndexBits+:IndexBits]];
     end

@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Folding plan: PE and SIMD of every convolution, balanced for one interval.
+
+The slowest cell sets the interval of a streaming pipeline, so parallelism beyond a common target is
+wasted. For a target interval every convolution takes its cheapest folding that meets it; for a
+budget of multiply-accumulates the smallest target is found whose foldings fit.
+"""
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from hw.divisors import divisors
+from hw.geometry import conv_geometry
+from quant.errors import PlanError
+from quant.graph import QGraph
+from quant.nodes import Conv
+from quant.schedule import Folding, Schedule
+
+DEFAULT_CLOCK_HZ = 200_000_000
+
+
+@dataclass(frozen=True)
+class _Option:
+    """One folding of one convolution.
+
+    Attributes:
+        interval: Cycles per frame if no window ever waits: compute or input beats.
+        macs: Multiply-accumulates per cycle.
+        folding: PE and SIMD.
+    """
+
+    interval: int
+    macs: int
+    folding: Folding
+
+
+def plan_foldings(
+    graph: QGraph,
+    *,
+    max_macs_per_cycle: int | None = None,
+    target_interval_cycles: int | None = None,
+    clock_hz: int = DEFAULT_CLOCK_HZ,
+) -> Schedule:
+    """Plan the folding of every convolution of ``graph``.
+
+    Give one of the two targets. Equal arguments give equal plans.
+
+    Args:
+        graph: The integer graph; nodes of other kinds have no folding yet.
+        max_macs_per_cycle: Sum of PE*SIMD over all convolutions that must not be exceeded; the
+            plan has the smallest interval that fits.
+        target_interval_cycles: Cycles per frame that no convolution may exceed; the plan has the
+            fewest multiply-accumulates.
+        clock_hz: Planned clock, written into the schedule.
+
+    Returns:
+        Schedule with a folding per convolution.
+
+    Raises:
+        PlanError: No or both targets, or one that cannot be met.
+    """
+    options = {node.name: _options(node, graph.shapes[node.source]) for node in graph.convs}
+    if target_interval_cycles is not None and max_macs_per_cycle is None:
+        target = target_interval_cycles
+    elif max_macs_per_cycle is not None and target_interval_cycles is None:
+        target = _smallest_interval(list(options.values()), max_macs_per_cycle)
+    else:
+        raise PlanError(
+            "a plan needs one target; give either max_macs_per_cycle or target_interval_cycles"
+        )
+    folding: dict[str, Folding] = {}
+    for name, choices in options.items():
+        chosen = _cheapest(choices, target)
+        if chosen is None:
+            fastest = min(o.interval for o in choices)
+            raise PlanError(
+                f"'{name}' cannot take a frame in {target} cycles; fully parallel it needs "
+                f"{fastest}; raise the target interval"
+            )
+        folding[name] = chosen.folding
+    return Schedule(graph.digest, clock_hz, folding)
+
+
+def _options(node: Conv, in_shape: tuple[int, int, int]) -> list[_Option]:
+    """Return the foldings of ``node`` by rising cost; of equal ones the faster first.
+
+    Among foldings of the same product and interval the one with the wider sum is cheaper: it has
+    fewer accumulators and fewer output lanes.
+    """
+    filters, group_channels, _, _ = node.weights.shape
+    depthwise = group_channels == 1 and filters == in_shape[0] and node.groups > 1
+    lanes = filters if depthwise else filters // node.groups
+    found = []
+    for pe in divisors(lanes):
+        for simd in divisors(group_channels):
+            folding = Folding(pe, simd)
+            g = conv_geometry(node, in_shape, folding)
+            interval = max(g.input_beats, g.compute_cycles)
+            found.append(_Option(interval, pe * simd, folding))
+    return sorted(found, key=lambda o: (o.macs, o.interval, o.folding.pe))
+
+
+def _cheapest(options: Sequence[_Option], target: int) -> _Option | None:
+    return next((o for o in options if o.interval <= target), None)
+
+
+def _smallest_interval(options: Sequence[Sequence[_Option]], budget: int) -> int:
+    """Return the smallest interval for which the cheapest foldings fit ``budget``.
+
+    Raises:
+        PlanError: Not even one multiply-accumulate per convolution fits.
+    """
+    # Only an interval that some folding has can be the answer, and cost falls as it rises.
+    intervals = sorted({o.interval for choices in options for o in choices})
+
+    def fits(interval: int) -> bool:
+        chosen = [_cheapest(choices, interval) for choices in options]
+        return all(o is not None for o in chosen) and sum(o.macs for o in chosen if o) <= budget
+
+    index = bisect_left(intervals, True, key=fits)
+    if index == len(intervals):
+        raise PlanError(
+            f"{len(options)} convolutions do not fit {budget} multiply-accumulates per cycle; "
+            f"the smallest plan has {sum(choices[0].macs for choices in options)}; raise the budget"
+        )
+    return intervals[index]
