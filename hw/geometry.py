@@ -114,11 +114,11 @@ class ConvGeometry:
         """Pixels of the line buffer.
 
         Beyond the span of a window: the rows that a vertical stride frees only at the end of a
-        line, the columns that the next windows of this and of the next line need meanwhile, and
-        what arrives while a freed place is reported back.
+        line, and the columns that the next window needs while this one is computed. With less,
+        windows of 3x3, stride 2, wait; with more, the interval no longer falls.
         """
-        rows_ahead = (self.stride[0] - 1) * self.width
-        return self.span_pixels + rows_ahead + 2 * self.stride[1] + -(-4 // self.channel_folds)
+        rows_ahead = (min(self.kernel[0], self.stride[0]) - 1) * self.width
+        return self.span_pixels + rows_ahead + self.stride[1]
 
     @property
     def requant_lanes(self) -> int:
