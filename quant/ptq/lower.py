@@ -108,8 +108,7 @@ class Lowering:
                         made[key] = node.name
                     sources[index] = made[key]
             nodes.append(self._node(step, sources))
-        for result in self.graph.outputs:
-            nodes.append(Output(f"{name_of[result]}.output", name_of[result]))
+        nodes.extend(Output(f"{name_of[r]}.output", name_of[r]) for r in self.graph.outputs)
         return QGraph(self.graph.name, tuple(nodes))
 
     def _node(self, step: Step, sources: list[str]) -> Node:

@@ -94,7 +94,7 @@ def apply_node(
     """
     match node:
         case Conv() | Linear():
-            sums = _sums(node, sources[0], formats[0])
+            sums = layer_sums(node, sources[0], formats[0])
             code = requantize(sums, node.requant)
             return code if node.table is None else _looked_up(code, node.table)
         case MaxPool():
@@ -161,7 +161,17 @@ def requantize(sums: torch.Tensor, requant: Requantizer) -> torch.Tensor:
     return (scaled + zero).clamp(requant.low, requant.high)
 
 
-def _sums(node: Conv | Linear, codes: torch.Tensor, fmt: TensorFormat) -> torch.Tensor:
+def layer_sums(node: Conv | Linear, codes: torch.Tensor, fmt: TensorFormat) -> torch.Tensor:
+    """Return the accumulators of a layer, bias inside.
+
+    Args:
+        node: The layer.
+        codes: int64 [N, C, H, W].
+        fmt: Format of the codes.
+
+    Returns:
+        int64 [N, F, H, W].
+    """
     values = decoded(codes, fmt).double()
     weights = integer_weights(node.weights).double()
     bias = torch.from_numpy(node.bias.astype(np.int64)).reshape(1, -1, 1, 1)

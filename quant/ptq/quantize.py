@@ -15,6 +15,7 @@ from quant.graph import QGraph
 from quant.hostspec import HostSpec
 from quant.nodes import Conv, Linear, Output
 from quant.ptq.calibrate import calibrate
+from quant.ptq.correct import correct_biases, float_means
 from quant.ptq.executor import FloatExecutor
 from quant.ptq.formats import owner_steps, plan_formats, row_stops_of
 from quant.ptq.lower import Lowering, dead_filters, edge_names
@@ -27,6 +28,8 @@ from quant.record import LayerRecord, QuantRecord
 Images = npt.NDArray[np.float32]
 
 SQNR_IMAGES = 2
+# Images of the bias correction: their live codes are held at once.
+CORRECTION_IMAGES = 16
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,11 @@ def quantize(
     plan = plan_formats(graph, steps, statistics, settings, input_format, row_stops)
     lowering = Lowering(graph, steps, plan, statistics, settings, edge_names(steps, plan.formats))
     lowered = lowering.run()
-    sqnr = _measure(graph, lowered, steps, np.concatenate(kept)[:SQNR_IMAGES])
+    images = np.concatenate(kept)
+    if settings.bias_correction:
+        codes = _input_codes(images, lowered.input.output)
+        lowered = correct_biases(lowered, float_means(graph, images), codes)
+    sqnr = _measure(graph, lowered, steps, images[:SQNR_IMAGES])
     record = QuantRecord(
         kind="integer",
         model=model,
@@ -106,13 +113,18 @@ def input_format_of(host: HostSpec, channels: int) -> TensorFormat:
 
 
 def _keeping(batches: Iterable[Images], kept: list[Images]) -> Iterable[Images]:
-    """Pass batches through and keep the first few images for the SQNR measurement."""
+    """Pass batches through and keep the first few images for correction and measurement."""
     have = 0
     for batch in batches:
-        if have < SQNR_IMAGES:
-            kept.append(batch[: SQNR_IMAGES - have].copy())
+        if have < CORRECTION_IMAGES:
+            kept.append(batch[: CORRECTION_IMAGES - have].copy())
             have += len(kept[-1])
         yield batch
+
+
+def _input_codes(images: Images, fmt: TensorFormat) -> npt.NDArray[np.uint8]:
+    codes = np.floor(images.astype(np.float64) / fmt.scale + fmt.zero_point + 0.5)
+    return np.clip(codes, 0, 255).astype(np.uint8)
 
 
 def _measure(
@@ -154,8 +166,7 @@ def _measure(
             noise[name] = noise.get(name, 0.0) + float(torch.square(truth - real).sum())
 
         executor.run(image, keep)
-        codes = np.clip(np.floor(image / fmt.scale + fmt.zero_point + 0.5), 0, 255)
-        run_lowered(lowered, codes.astype(np.uint8), compare)
+        run_lowered(lowered, _input_codes(image, fmt), compare)
     return {
         name: 200.0
         if noise[name] <= signal[name] * 1e-20
