@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from nibbleflow.repeat import RUN_FILE_SUFFIX, read_run, write_run
+from nibbleflow.repeat import RUN_FILE_SUFFIX, check_given, read_run, write_run
 from nibbleflow.result import Result
 from quant.errors import InputFileError, NibbleflowError
 
@@ -85,7 +85,7 @@ def quantize(
     weight_clip: Annotated[str, typer.Option(help="auto, minmax or mse.")] = "auto",
     observer: Annotated[str, typer.Option(help="minmax, percentile or mse.")] = "mse",
     percentile: Annotated[float, typer.Option(help="Share kept, in percent.")] = 99.99,
-    bias_correction: Annotated[bool, typer.Option(help="Correct the mean error.")] = True,
+    correction: Annotated[str, typer.Option(help="none, mean or moments.")] = "moments",
     layer: Annotated[
         list[str] | None, typer.Option(help="NAME=8, NAME=w8a8: other bits; may repeat.")
     ] = None,
@@ -113,7 +113,7 @@ def quantize(
         "weight_clip": weight_clip,
         "observer": observer,
         "percentile": percentile,
-        "bias_correction": bias_correction,
+        "correction": correction,
         "layers": layer or [],
         "outputs": _names(outputs),
         "arch": arch,
@@ -229,7 +229,7 @@ def compare(
     """Compare a user's own outputs with the golden vectors; name the first wrong value."""
     from nibbleflow.verbs.compare import compare as verb
 
-    _run("compare", verb, {"build": build, "dump": dump}, json, None)
+    _run("compare", verb, {"build": build, "dump": dump}, json, build)
 
 
 @app.command()
@@ -237,7 +237,7 @@ def report(build: Build, json: JsonFile = None) -> None:
     """Write tables and plots: memory, cycles, SQNR, bit widths."""
     from nibbleflow.verbs.report import report as verb
 
-    _run("report", verb, {"build": build}, json, None)
+    _run("report", verb, {"build": build}, json, build)
 
 
 @app.command()
@@ -247,10 +247,13 @@ def repeat(
     json: JsonFile = None,
 ) -> None:
     """Repeat a run from the TOML that it wrote."""
-    verb, given = read_run(file)
+    name, given = read_run(file)
+    verb = _verb(name)
+    check_given(verb, given, file)
     if force and "force" in given:
         given["force"] = True
-    _finish(_verb(verb)(**given), json)
+    # A forced run replaces the folder that its run file may stand in.
+    _run(name, verb, given, json, _home(name, given))
 
 
 def main() -> None:
@@ -270,6 +273,12 @@ def _verb(name: str) -> Callable[..., Result]:
     import nibbleflow
 
     return getattr(nibbleflow, name)  # type: ignore[no-any-return]
+
+
+def _home(name: str, given: dict[str, Any]) -> Path | None:
+    """Return the build folder that a run belongs to."""
+    place = given.get("output" if name == "quantize" else "build")
+    return None if place is None else Path(place)
 
 
 def _run(

@@ -10,7 +10,7 @@ from rich.text import Text
 from nibbleflow.folders import BuildFolder
 from nibbleflow.result import Result
 from quant.errors import InputFileError
-from sim.vectors import compare_dump
+from sim.dumps import compare_dump
 
 
 def compare(build: str | Path, dump: str | Path) -> Result:

@@ -44,7 +44,7 @@ def quantize(
     weight_clip: str = "auto",
     observer: str = "mse",
     percentile: float = 99.99,
-    bias_correction: bool = True,
+    correction: str = "moments",
     layers: Sequence[str] = (),
     outputs: Sequence[str] = (),
     arch: str | None = None,
@@ -68,7 +68,7 @@ def quantize(
         weight_clip: ``auto``, ``minmax`` or ``mse``.
         observer: ``minmax``, ``percentile`` or ``mse``.
         percentile: Share kept by the percentile observer, in percent.
-        bias_correction: Whether the weights' mean error moves into the bias.
+        correction: ``none``, ``mean`` or ``moments``.
         layers: Other bits by name: ``NAME=8``, ``NAME=w8``, ``NAME=a8``, ``NAME=w8a8``.
         outputs: Tensors where the integer graph shall end; empty finds the head by itself.
         arch: Architecture when no JSON stands beside the weights.
@@ -93,7 +93,7 @@ def quantize(
         weight_clip=weight_clip,
         observer=observer,
         percentile=percentile,
-        bias_correction=bias_correction,
+        correction=correction,
     ).with_overrides(list(layers))
     if not calib and str(model) != "demo":
         raise InputFileError(

@@ -160,7 +160,7 @@ class Lowering:
         scale = np.broadcast_to(weights.scale.astype(np.float64), bias.shape)
         rounded = integers * scale[:, None, None, None]
         self.weight_sqnr_db[name] = sqnr_db(weight.astype(np.float64), rounded)
-        if self.settings.bias_correction:
+        if self.settings.correction == "mean":
             bias = bias + self._mean_error(op, weight - rounded)
         step_value = scale * source_format.scale
         zero_term = source_format.zero_point * integers.reshape(len(bias), -1).sum(axis=1)

@@ -94,9 +94,7 @@ def apply_node(
     """
     match node:
         case Conv() | Linear():
-            sums = layer_sums(node, sources[0], formats[0])
-            code = requantize(sums, node.requant)
-            return code if node.table is None else _looked_up(code, node.table)
+            return finish_layer(node, _sums(node, sources[0], formats[0]))
         case MaxPool():
             return _max_pool(node, sources[0])
         case AvgPool():
@@ -161,17 +159,13 @@ def requantize(sums: torch.Tensor, requant: Requantizer) -> torch.Tensor:
     return (scaled + zero).clamp(requant.low, requant.high)
 
 
-def layer_sums(node: Conv | Linear, codes: torch.Tensor, fmt: TensorFormat) -> torch.Tensor:
-    """Return the accumulators of a layer, bias inside.
+def finish_layer(node: Conv | Linear, sums: torch.Tensor) -> torch.Tensor:
+    """Return the output codes of a layer's accumulators, both int64 [N, F, H, W]."""
+    code = requantize(sums, node.requant)
+    return code if node.table is None else _looked_up(code, node.table)
 
-    Args:
-        node: The layer.
-        codes: int64 [N, C, H, W].
-        fmt: Format of the codes.
 
-    Returns:
-        int64 [N, F, H, W].
-    """
+def _sums(node: Conv | Linear, codes: torch.Tensor, fmt: TensorFormat) -> torch.Tensor:
     values = decoded(codes, fmt).double()
     weights = integer_weights(node.weights).double()
     bias = torch.from_numpy(node.bias.astype(np.int64)).reshape(1, -1, 1, 1)

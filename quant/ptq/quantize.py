@@ -15,7 +15,7 @@ from quant.graph import QGraph
 from quant.hostspec import HostSpec
 from quant.nodes import Conv, Linear, Output
 from quant.ptq.calibrate import calibrate
-from quant.ptq.correct import correct_biases, float_means
+from quant.ptq.correct import float_moments, match_moments
 from quant.ptq.executor import FloatExecutor
 from quant.ptq.formats import owner_steps, plan_formats, row_stops_of
 from quant.ptq.lower import Lowering, dead_filters, edge_names
@@ -83,9 +83,9 @@ def quantize(
     lowering = Lowering(graph, steps, plan, statistics, settings, edge_names(steps, plan.formats))
     lowered = lowering.run()
     images = np.concatenate(kept)
-    if settings.bias_correction:
+    if settings.correction == "moments":
         codes = _input_codes(images, lowered.input.output)
-        lowered = correct_biases(lowered, float_means(graph, images), codes)
+        lowered = match_moments(lowered, float_moments(graph, images), codes)
     sqnr = _measure(graph, lowered, steps, images[:SQNR_IMAGES])
     record = QuantRecord(
         kind="integer",

@@ -10,6 +10,7 @@ from quant.ptq.observers import RangeMethod
 from quant.weights import Granularity
 
 WeightClip = Literal["auto", "minmax", "mse"]
+Correction = Literal["none", "mean", "moments"]
 # From this many weight bits on, clipping costs more at the outliers than it gains in resolution.
 FULL_RANGE_BITS = 6
 MIN_WEIGHT_BITS, MAX_WEIGHT_BITS = 2, 8
@@ -89,7 +90,9 @@ class QuantizeSettings:
             squared error (``mse``), or ``auto``: ``mse`` below 6 bits, ``minmax`` from 6 bits on.
         observer: Range of an activation.
         percentile: Share kept by the ``percentile`` observer, in percent.
-        bias_correction: Whether the mean error of the quantized weights moves into the bias.
+        correction: What compensates rounding and clipping without any training: ``none``; ``mean``
+            (the mean error of the quantized weights moves into the bias); ``moments`` (per filter,
+            gain and bias match the float network's mean and deviation, layer by layer).
         overrides: Other bits by node name; later ones win.
     """
 
@@ -103,7 +106,7 @@ class QuantizeSettings:
     weight_clip: WeightClip = "auto"
     observer: RangeMethod = "mse"
     percentile: float = 99.99
-    bias_correction: bool = True
+    correction: Correction = "moments"
     overrides: tuple[LayerOverride, ...] = ()
 
     def __post_init__(self) -> None:
@@ -123,6 +126,7 @@ class QuantizeSettings:
         _need("--granularity", self.granularity, GRANULARITIES)
         _need("--weight-clip", self.weight_clip, ("auto", "minmax", "mse"))
         _need("--observer", self.observer, ("minmax", "percentile", "mse"))
+        _need("--correction", self.correction, ("none", "mean", "moments"))
         if not 50.0 < self.percentile <= 100.0:
             raise QuantizationError(f"--percentile: {self.percentile} must be in (50, 100]")
 
