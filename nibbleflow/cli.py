@@ -261,12 +261,19 @@ def main() -> None:
     try:
         app()
     except NibbleflowError as error:
-        Console(stderr=True).print(
-            f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True
-        )
+        _say(str(error))
+        sys.exit(1)
+    except OSError as error:  # a full disk, a folder that may not be written
+        _say(f"{error.strerror or error}: {error.filename}" if error.filename else str(error))
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _say(message: str) -> None:
+    Console(stderr=True).print(
+        f"error: {message}", style="red", markup=False, highlight=False, soft_wrap=True
+    )
 
 
 def _verb(name: str) -> Callable[..., Result]:

@@ -101,7 +101,7 @@ def whole_folder(path: Path, *, force: bool) -> Iterator[Path]:
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir()
     except OSError as error:
-        raise InputFileError(f"cannot make {path}: {error.strerror}") from None
+        raise InputFileError(f"cannot make {path} ({error.filename}: {error.strerror})") from None
     try:
         yield partial
         old = path.parent / f".{path.name}.old-{os.getpid()}"
@@ -126,5 +126,6 @@ def write_whole(path: Path, text: str) -> None:
         partial.write_text(text, encoding="utf-8")
         partial.replace(path)
     except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise InputFileError(f"cannot write {path}: {error.strerror}") from None
+        with contextlib.suppress(OSError):
+            partial.unlink()
+        raise InputFileError(f"cannot write {path} ({error.filename}: {error.strerror})") from None

@@ -1,32 +1,30 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Golden vectors for a user's own hardware, and the comparison of what that hardware dumped.
+"""Golden vectors for a user's own hardware; ``sim.dumps`` compares what that hardware answers.
 
 One folder per node: ``input*.npy/.mem``, ``output.npy/.mem``, ``accumulator.npy/.mem`` where the
-node has one, every stored parameter as ``<field>.mem`` (and, for layers, the decoded integer
-weights as ``weights.npy``), and ``vector.json`` that says shape, bits, scale and order of each.
+node has one, every parameter as ``<field>.mem`` (layers also have the decoded integer weights,
+``weights.npy/.mem``), and ``vector.json`` that says shape, bits, scale and order of each.
 Tensors in ``.mem`` are in stream order: row, pixel, channel group; one word per channel group.
 """
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from quant.bundle import stored_tensors
+from quant.bundle import MemoryKind, StoredTensor, stored_tensors
 from quant.bundle.mem import mem_text as parameter_text
 from quant.bundle.names import unique_stems
-from quant.errors import InputFileError
 from quant.formats import TensorFormat
 from quant.graph import QGraph
-from quant.nodes import AvgPool, Conv, Linear, Node, sources_of
+from quant.nodes import AvgPool, Conv, Linear, Node, Requantize, sources_of
 from quant.widths import accumulator_bits
 from sim.golden import GoldenModel
 from sim.golden.decode import decode_weights
-from sim.stream import beat_bytes, mem_text, pack_beats, read_mem, unpack_beats
+from sim.stream import mem_text, pack_beats
 
 ACCUMULATOR_BITS = 32
 MANIFEST = "vector.json"
@@ -55,7 +53,8 @@ def write_vectors(
     wanted = {s for n in nodes for s in sources_of(n)} | {n.name for n in nodes}
     sums = [n.name for n in nodes if isinstance(n, Conv | Linear | AvgPool)]
     run = GoldenModel(graph).run(codes[None], keep=sorted(wanted), accumulators=sums)
-    stems = unique_stems([n.name for n in graph.nodes])
+    names = [n.name for n in graph.nodes]
+    stems = unique_stems(names)
     rows = []
     for node in nodes:
         folder = directory / stems[node.name]
@@ -63,6 +62,7 @@ def write_vectors(
         row: dict[str, Any] = {
             "name": node.name,
             "kind": type(node).__name__.lower(),
+            "position": names.index(node.name),
             "folder": stems[node.name],
             "graph_digest": graph.digest,
             "inputs": [],
@@ -82,109 +82,11 @@ def write_vectors(
         if isinstance(node, Conv | Linear):
             row["accumulator"]["proven_bits"] = accumulator_bits(node, graph.formats[node.source])
             np.save(folder / "weights.npy", decode_weights(node.weights).astype(np.int32))
-            row["weights"] = {"file": "weights.npy", "order": "OIHW", "meaning": "w_int"}
-        row["parameters"] = _parameters(folder, node)
+        row["parameters"] = [_parameter(folder, t) for t in _parameters(node)]
         row["geometry"] = _geometry(node)
         (folder / MANIFEST).write_text(json.dumps(row, indent=1) + "\n", encoding="utf-8")
         rows.append(row)
     return rows
-
-
-@dataclass(frozen=True)
-class Compared:
-    """One dumped tensor against its golden vector.
-
-    Attributes:
-        node: Node name.
-        tensor: ``output`` or ``accumulator``.
-        values: Values compared.
-        mismatches: Wrong ones.
-        first: The first wrong value in words, in stream order; ``None`` when all are equal.
-    """
-
-    node: str
-    tensor: str
-    values: int
-    mismatches: int
-    first: str | None
-
-
-def compare_dump(vectors: Path, dump: Path) -> tuple[Compared, ...]:
-    """Compare a user's dump with golden vectors.
-
-    Args:
-        vectors: Folder that ``write_vectors`` filled.
-        dump: Folder with ``<node folder>/output.npy|.mem`` and optionally ``accumulator``.
-
-    Returns:
-        One record per dumped tensor, nodes in vector order.
-
-    Raises:
-        InputFileError: Nothing in the dump belongs to the vectors, a shape differs, or a file is
-            not readable.
-    """
-    if not dump.is_dir():
-        raise InputFileError(f"{dump} is no folder; dump to FOLDER/<node>/output.mem or output.npy")
-    results = []
-    for manifest in sorted(vectors.glob(f"*/{MANIFEST}")):
-        row = json.loads(manifest.read_text(encoding="utf-8"))
-        for tensor in ("accumulator", "output"):
-            found = _dumped(dump / row["folder"], tensor)
-            if found is None or tensor not in row:
-                continue
-            expected = np.load(manifest.parent / f"{tensor}.npy", allow_pickle=False)
-            got = _read(found, row[tensor])
-            results.append(_compared(row, tensor, expected, got, manifest.parent))
-    if not results:
-        names = ", ".join(p.parent.name for p in sorted(vectors.glob(f"*/{MANIFEST}"))[:4])
-        raise InputFileError(
-            f"{dump} has nothing to compare; dump to {dump}/<node>/output.mem or output.npy "
-            f"with <node> as in the vectors folder: {names}, …"
-        )
-    return tuple(results)
-
-
-def _compared(
-    row: dict[str, Any], tensor: str, expected: Codes, got: Codes, folder: Path
-) -> Compared:
-    wrong = expected.astype(np.int64) != got.astype(np.int64)
-    count = int(wrong.sum())
-    first = None
-    if count:
-        y, x, c = (int(i[0]) for i in np.nonzero(wrong.transpose(1, 2, 0)))
-        first = (
-            f"'{row['name']}' {tensor} [{c}, {y}, {x}] (channel, row, column): got {got[c, y, x]}, "
-            f"golden {expected[c, y, x]}"
-        )
-        if tensor == "output" and "accumulator" in row:
-            sums = np.load(folder / "accumulator.npy", allow_pickle=False)
-            first += f", golden accumulator {sums[c, y, x]}"
-        first += f" ({count:,} of {expected.size:,} differ)"
-    return Compared(row["name"], tensor, int(expected.size), count, first)
-
-
-def _dumped(folder: Path, tensor: str) -> Path | None:
-    for suffix in (".npy", ".mem"):
-        if (folder / f"{tensor}{suffix}").is_file():
-            return folder / f"{tensor}{suffix}"
-    return None
-
-
-def _read(path: Path, about: dict[str, Any]) -> Codes:
-    c, h, w = about["shape"]
-    if path.suffix == ".mem":
-        lanes = about["channels_per_beat"]
-        beats = read_mem(path, beat_bytes(about["bits"], lanes))
-        return unpack_beats(beats, (c, h, w), about["bits"], lanes, signed=about["signed"])
-    try:
-        values = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise InputFileError(f"{path} cannot be read as .npy: {error}") from None
-    if values.shape != (c, h, w) or not np.issubdtype(values.dtype, np.integer):
-        raise InputFileError(
-            f"{path} holds {values.dtype} {list(values.shape)}; needed integers {[c, h, w]}"
-        )
-    return np.asarray(values)
 
 
 def _tensor(
@@ -216,21 +118,40 @@ def _save(
     }
 
 
-def _parameters(folder: Path, node: Node) -> list[dict[str, Any]]:
-    rows = []
-    for tensor in stored_tensors(node):
-        name = f"{tensor.field}.mem"
-        (folder / name).write_text(parameter_text(tensor), encoding="ascii")
-        rows.append(
-            {
-                "file": name,
-                "shape": list(tensor.values.shape),
-                "axes": tensor.axes,
-                "bits": tensor.bits,
-                "signed": bool(tensor.signed),
-            }
+def _parameters(node: Node) -> tuple[StoredTensor, ...]:
+    """Return what is stored, and what own hardware needs besides: weights and zero points."""
+    stored = stored_tensors(node)
+    extra = []
+    if isinstance(node, Conv | Linear):
+        values = decode_weights(node.weights)
+        bits = _signed_bits(values)
+        extra.append(
+            StoredTensor(node.name, "weights", values, bits, True, "OIHW", MemoryKind.CODES)
         )
-    return rows
+    if isinstance(node, Conv | Linear | AvgPool | Requantize):
+        # Stored only where the filters differ; a file per parameter is easier to build with.
+        zero, name = node.requant.zero_point, "requant.zero_point"
+        kind, bits = MemoryKind.ZERO_POINTS, node.requant.bits
+        if all(t.field != name for t in stored):
+            extra.append(StoredTensor(node.name, name, zero, bits, False, "O", kind))
+    return (*stored, *extra)
+
+
+def _signed_bits(values: Codes) -> int:
+    """Return the two's complement width that holds every value."""
+    return max(int(values.max()).bit_length(), (~int(values.min())).bit_length()) + 1
+
+
+def _parameter(folder: Path, tensor: StoredTensor) -> dict[str, Any]:
+    name = f"{tensor.field}.mem"
+    (folder / name).write_text(parameter_text(tensor), encoding="ascii")
+    return {
+        "file": name,
+        "shape": list(tensor.values.shape),
+        "axes": tensor.axes,
+        "bits": tensor.bits,
+        "signed": bool(tensor.signed),
+    }
 
 
 def _geometry(node: Node) -> dict[str, Any]:
