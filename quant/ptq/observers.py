@@ -18,6 +18,9 @@ from quant.errors import QuantizationError
 
 MAX_BINS = 4096
 FIRST_EXPONENT = -12
+# The least-error search shrinks each end in turn to these shares of its extreme.
+SHARES = np.concatenate([np.linspace(0.0, 0.98, 99), [0.99]])
+ROUNDS = 3
 
 RangeMethod = Literal["minmax", "percentile", "mse"]
 
@@ -194,22 +197,16 @@ def _least_error(
         difference = (codes - zero) * scale - centres
         return float(np.dot(difference * difference, counts))
 
-    best = full
-    best_error = error(full.low, full.high)
-    for _ in range(3):
-        start = best
-        for share in np.linspace(0.02, 0.99, 98):
-            for low, high in ((full.low, best.high), (best.low, full.high)):
-                candidate = (
-                    RealRange(low * share, high)
-                    if high == best.high
-                    else RealRange(low, high * share)
-                )
-                if candidate.width <= 0.0:
-                    continue
-                found = error(candidate.low, candidate.high)
-                if found < best_error:
-                    best, best_error = candidate, found
-        if best == start:
+    low, high = full.low, full.high
+    least = error(low, high)
+    for _ in range(ROUNDS):
+        before = least
+        for candidate in full.high * SHARES:
+            if candidate - low > 0.0 and (found := error(low, candidate)) < least:
+                least, high = found, candidate
+        for candidate in full.low * SHARES:
+            if high - candidate > 0.0 and (found := error(candidate, high)) < least:
+                least, low = found, candidate
+        if least == before:
             break
-    return best
+    return RealRange(float(low), float(high))

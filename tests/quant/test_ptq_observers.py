@@ -61,6 +61,15 @@ def test_mse_range_has_less_error_than_the_extremes():
     assert error(chosen) < 0.7 * error(observer.extremes)
 
 
+def test_mse_range_shrinks_each_end_by_itself():
+    rng = np.random.default_rng(2)
+    silu_like = np.concatenate([-0.278 * rng.random(30_000), rng.exponential(0.5, 30_000), [40.0]])
+    chosen = seen(silu_like).real_range("mse", 4, 99.9)
+    assert chosen.high < 8
+    mirrored = seen(-silu_like).real_range("mse", 4, 99.9)
+    assert mirrored.low > -8
+
+
 def test_channel_mean():
     observer = Observer()
     observer.see(torch.tensor([[[[1.0, 3.0]], [[5.0, 5.0]]]]), "x")
@@ -78,9 +87,7 @@ def test_an_observer_without_images_is_refused():
         _ = Observer().extremes
 
 
-@given(
-    st.floats(-1e4, 0, allow_nan=False), st.floats(0, 1e4, allow_nan=False), st.integers(4, 12)
-)
+@given(st.floats(-1e4, 0, allow_nan=False), st.floats(0, 1e4, allow_nan=False), st.integers(4, 12))
 def test_uniform_grid_covers_the_range_up_to_about_half_a_step(low, high, bits):
     assume(high - low > 1e-30)
     scale, zero = uniform_grid(RealRange(low, high), bits)
