@@ -29,10 +29,12 @@ class BlockStyle:
     Attributes:
         activation: A key of ``ACTIVATIONS``.
         bn_eps: Epsilon of every batch normalisation, > 0.
+        slope: Negative slope of ``LeakyReLU``.
     """
 
     activation: str
     bn_eps: float
+    slope: float = 0.1
 
     def make_activation(self) -> nn.Module:
         """Return a new activation module.
@@ -45,7 +47,7 @@ class BlockStyle:
             raise UnsupportedLayerError(
                 f"activation '{self.activation}' is not known; known: {', '.join(ACTIVATIONS)}"
             )
-        return nn.LeakyReLU(0.1) if kind is nn.LeakyReLU else kind()
+        return nn.LeakyReLU(self.slope) if kind is nn.LeakyReLU else kind()
 
     def make_norm(self, channels: int) -> nn.BatchNorm2d:
         """Return a new batch normalisation over ``channels``."""

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Builds a network from the layer list of a YOLOv5 description.
+"""Builds a network from the layer list of a YOLOv5 or YOLOv7 description.
 
 A layer is ``[from, repeats, module, args]``; ``from`` is -1 (the layer before), a layer's number or
-a list of both. Source: the format of ultralytics/yolov5's model descriptions.
+a list of both. Source: the format of the model descriptions of ultralytics/yolov5 and
+WongKinYiu/yolov7.
 """
 
 import math
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -15,9 +17,13 @@ from torch import Tensor, nn
 from quant.errors import InputFileError, UnsupportedLayerError
 from quant.zoo.blocks import C3, SPP, SPPF, BlockStyle, Concat, Conv, RepBottleneck, RepConv
 from quant.zoo.head import Anchors, Detect
+from quant.zoo.implicit import IDetect
+from quant.zoo.pooling import MP, SP, SPPCSPC
 
 CHANNEL_DIVISOR = 8
-KNOWN_MODULES = "Conv, RepConv, RepBottleneck, C3, SPP, SPPF, nn.Upsample, Concat, Detect"
+_SCALED = ("Conv", "RepConv", "RepBottleneck", "C3", "SPP", "SPPF", "SPPCSPC")
+KNOWN_MODULES = ", ".join(_SCALED) + ", MP, SP, nn.MaxPool2d, nn.Upsample, Concat, Detect, IDetect"
+_ACTIVATION = re.compile(r"(?:torch\.)?nn\.(\w+)\((\d*\.?\d*)\)")
 
 
 @dataclass(frozen=True)
@@ -121,7 +127,8 @@ class DescribedModel(nn.Module):
             reads.append(sources)
         if not layers or not isinstance(layers[-1], Detect):
             raise UnsupportedLayerError(
-                "the description does not end with Detect; only YOLOv5-style detectors are built"
+                "the description does not end with Detect; only YOLOv5- and YOLOv7-style detectors "
+                "are built"
             )
         self.model = nn.ModuleList(layers)
         self.reads = tuple(reads)
@@ -189,13 +196,13 @@ def _make_layer(
 ) -> tuple[nn.Module, int]:
     """Return the layer and the number of channels that it makes."""
     style, c = description.style, inputs[0]
-    if kind in ("Conv", "RepConv", "RepBottleneck", "C3", "SPP", "SPPF"):
+    if kind in _SCALED:
         filters = _scaled_filters(int(args[0]), description.width_multiple)
     match kind:
         case "Conv" if repeats == 1:
-            return Conv(style, c, filters, *args[1:]), filters
+            return _make_conv(style, c, filters, args), filters
         case "RepConv" if repeats == 1:
-            return RepConv(style, c, filters, *args[1:]), filters
+            return _make_repconv(style, c, filters, args), filters
         case "RepBottleneck":
             if filters != c:
                 raise ValueError(f"it adds {c} channels to {filters}")
@@ -210,6 +217,17 @@ def _make_layer(
             return SPPF(style, c, filters, *args[1:]), filters
         case "SPP" if repeats == 1:
             return SPP(style, c, filters, *(tuple(a) for a in args[1:])), filters
+        case "SPPCSPC" if repeats == 1:
+            if len(args) > 1:
+                raise ValueError("only the number of filters is read")
+            return SPPCSPC(style, c, filters), filters
+        case "MP" if repeats == 1:
+            return MP(*(int(a) for a in args)), c
+        case "SP" if repeats == 1:
+            return SP(*(int(a) for a in args)), c
+        case "nn.MaxPool2d" if repeats == 1:
+            kernel, stride, padding = (int(a) for a in args)
+            return nn.MaxPool2d(kernel, stride, padding), c
         case "nn.Upsample" if repeats == 1:
             if args[0] not in (None, "None") or args[2] != "nearest":
                 raise ValueError("only nearest-neighbour upsampling by a factor is built")
@@ -219,14 +237,56 @@ def _make_layer(
                 raise ValueError(f"it concatenates along axis {args[0]}; only channels (1)")
             return Concat(), sum(inputs)
         case "Detect" if repeats == 1:
-            return _make_detect(description, inputs), 0
+            return _make_detect(Detect, description, inputs), 0
+        case "IDetect" if repeats == 1:
+            return _make_detect(IDetect, description, inputs), 0
         case _:
             raise UnsupportedLayerError(
                 f"module '{kind}' (repeated {repeats}) is not known; known: {KNOWN_MODULES}"
             )
 
 
-def _make_detect(description: Description, inputs: tuple[int, ...]) -> Detect:
+def _make_conv(style: BlockStyle, inputs: int, filters: int, args: tuple[Any, ...]) -> Conv:
+    """Make a layer of ``[filters, kernel, stride, padding, groups, activation]``."""
+    if len(args) > 6:
+        raise ValueError("at most filters, kernel, stride, padding, groups, activation")
+    filled: list[Any] = [*args[1:], *(1, 1, None, 1, True)[len(args) - 1 :]]
+    kernel, stride, padding, groups, activation = filled
+    return Conv(
+        _with_activation(style, activation),
+        inputs,
+        filters,
+        int(kernel),
+        int(stride),
+        None if padding in (None, "None") else int(padding),
+        int(groups),
+    )
+
+
+def _make_repconv(style: BlockStyle, inputs: int, filters: int, args: tuple[Any, ...]) -> RepConv:
+    """Make a layer of ``[filters, 3, stride]``."""
+    if len(args) > 3 or (len(args) > 1 and args[1] != 3):
+        raise ValueError("only filters, kernel size 3 and the stride are read")
+    return RepConv(style, inputs, filters, *(int(a) for a in args[2:]))
+
+
+def _with_activation(style: BlockStyle, value: object) -> BlockStyle:
+    """Return the style with the activation of a layer's last argument."""
+    if value is True or value == "True":
+        return style
+    found = _ACTIVATION.fullmatch(value) if isinstance(value, str) else None
+    if found is None:
+        raise ValueError(f"activation {value!r} is neither True nor such as nn.LeakyReLU(0.1)")
+    name, number = found.groups()
+    if name != "LeakyReLU":
+        if number:
+            raise ValueError(f"activation {value!r} takes no number")
+        return replace(style, activation=name)
+    # torch's own default, which a bare nn.LeakyReLU() has
+    return replace(style, activation=name, slope=float(number or 0.01))
+
+
+def _make_detect(head: type[Detect], description: Description, inputs: tuple[int, ...]) -> Detect:
     if not len(inputs) == len(description.anchors) == len(description.strides):
         raise ValueError(
             f"{len(inputs)} scales, {len(description.anchors)} anchor sets, "
@@ -234,7 +294,7 @@ def _make_detect(description: Description, inputs: tuple[int, ...]) -> Detect:
         )
     if len({len(a) for a in description.anchors}) != 1 or not description.anchors[0]:
         raise ValueError("every scale needs the same number of anchors, at least 1")
-    return Detect(
+    return head(
         inputs,
         len(description.class_names),
         description.anchors,

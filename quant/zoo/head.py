@@ -100,10 +100,14 @@ class Detect(nn.Module):
             mode, float32 [N, rows, no]: centre x, centre y, width, height in pixels, objectness,
             class scores; rows in order scale, anchor, y, x.
         """
-        raw = [conv(x) for conv, x in zip(self.m, maps, strict=True)]
+        raw = self.raw_maps(maps)
         if self.training:
             return raw
         return torch.cat([self._decode(i, y) for i, y in enumerate(raw)], 1)
+
+    def raw_maps(self, maps: list[Tensor]) -> list[Tensor]:
+        """Return per scale float32 [N, na*no, H/stride, W/stride]."""
+        return [conv(x) for conv, x in zip(self.m, maps, strict=True)]
 
     def _decode(self, scale: int, raw: Tensor) -> Tensor:
         stride = self.strides[scale]

@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from quant.errors import InputFileError, UnsupportedLayerError
-from quant.hostspec import HostSpec
+from quant.hostspec import Decode, HostSpec
 from quant.zoo.checkpoint import load_into, read_json, read_weights
 from quant.zoo.class_names import COCO_NAMES
 from quant.zoo.described import DescribedModel, Description
@@ -136,7 +136,12 @@ def load_described(
     module = DescribedModel(description).eval()
     load_into(module, tensors, source)
     module.requires_grad_(False)
-    host = HostSpec(
+    return LoadedModel(module, detector_host(module, description, "yolov5"), name)
+
+
+def detector_host(module: DescribedModel, description: Description, decode: Decode) -> HostSpec:
+    """Return the host side of a described detector: letterbox, 0..1 input, its own anchors."""
+    return HostSpec(
         height=description.image_size[0],
         width=description.image_size[1],
         place="center",
@@ -144,11 +149,10 @@ def load_described(
         channel_order="rgb",
         mean=(0.0, 0.0, 0.0),
         std=(255.0, 255.0, 255.0),
-        decode="yolov5",
+        decode=decode,
         strides=description.strides,
         # the file's anchors, not the description's: training may have moved them
         anchors=module.detect.pixel_anchors(),
         outputs=((),) * len(description.strides),
         class_names=description.class_names,
     )
-    return LoadedModel(module, host, name)
