@@ -103,7 +103,8 @@ class Observer:
         """Return bin centres and counts of the occupied stretch, float64 [bins] each."""
         occupied = np.flatnonzero(self._counts)
         part = slice(int(occupied[0]), int(occupied[-1]) + 1)
-        centres = (np.arange(len(self._counts))[part] + self._first + 0.5) * 2.0**self._exponent
+        bins = np.arange(len(self._counts), dtype=np.float64)[part]
+        centres = (bins + self._first + 0.5) * 2.0**self._exponent
         return centres, self._counts[part].astype(np.float64)
 
     def real_range(self, method: RangeMethod, bits: int, percentile: float) -> RealRange:

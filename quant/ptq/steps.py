@@ -69,10 +69,9 @@ def plan_steps(graph: FloatGraph) -> tuple[Step, ...]:
         follow = readers[op.name]
         if len(follow) != 1 or op.name in outputs or not isinstance(follow[0], FloatActivation):
             continue
-        activation = follow[0]
-        clip = activation.kind in CLIPS
+        clip = follow[0].kind in CLIPS
         if isinstance(op, FloatConv | FloatLinear) or (isinstance(op, FloatAdd) and clip):
-            merged[op.name] = activation
+            merged[op.name] = follow[0]
     taken = {a.name for a in merged.values()}
     steps = []
     for op in graph.ops:
