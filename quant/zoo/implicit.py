@@ -6,8 +6,8 @@ Source: YOLOR's implicit knowledge (Wang et al., 2021), as YOLOv7 uses it.
 """
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from quant.zoo.head import Anchors, Detect
 
@@ -19,43 +19,6 @@ class Implicit(nn.Module):
         """Make ``implicit``, float32 [1, channels, 1, 1], filled with ``value``."""
         super().__init__()
         self.implicit = nn.Parameter(torch.full((1, channels, 1, 1), value))
-
-
-class HeadConv(nn.Conv2d):
-    """A 1x1 convolution that runs with the constants around it folded in."""
-
-    def __init__(self, inputs: int, filters: int) -> None:
-        """Make the convolution."""
-        super().__init__(inputs, filters, 1)
-
-    def folded(self, offset: Tensor, gain: Tensor) -> tuple[Tensor, Tensor]:
-        """Return weight [F, C, 1, 1] and bias [F] of ``gain * conv(x + offset)``, float32.
-
-        Args:
-            offset: [1, C, 1, 1], added to the input.
-            gain: [1, F, 1, 1], multiplies the output.
-        """
-        # In float64, so that the one rounding to float32 is all that differs from exact.
-        weight, factor = self.weight.double(), gain.double().reshape(-1, 1)
-        matrix = weight[:, :, 0, 0]
-        bias = matrix @ offset.double().reshape(-1)
-        if self.bias is not None:
-            bias = bias + self.bias.double()
-        folded = (matrix * factor)[:, :, None, None]
-        return folded.float(), (bias * factor[:, 0]).float()
-
-    def apply_folded(self, x: Tensor, offset: Tensor, gain: Tensor) -> Tensor:
-        """Return ``gain * conv(x + offset)`` as one convolution."""
-        return F.conv2d(x, *self.folded(offset, gain))
-
-    # torch passes what it is called with; the base class takes the input alone.
-    def forward(
-        self, x: Tensor, offset: Tensor | None = None, gain: Tensor | None = None
-    ) -> Tensor:
-        """Return the plain convolution, or with ``offset`` and ``gain`` the folded one."""
-        if offset is None or gain is None:
-            return super().forward(x)
-        return self.apply_folded(x, offset, gain)
 
 
 class IDetect(Detect):
@@ -76,14 +39,23 @@ class IDetect(Detect):
     ) -> None:
         """Make the head; arguments as ``Detect``'s. The constants start neutral."""
         super().__init__(inputs, classes, anchors, strides, image_size)
-        rows = self.na * self.no
-        self.m = nn.ModuleList(HeadConv(c, rows) for c in inputs)
         self.ia = nn.ModuleList(Implicit(c, 0.0) for c in inputs)
-        self.im = nn.ModuleList(Implicit(rows, 1.0) for _ in inputs)
+        self.im = nn.ModuleList(Implicit(self.na * self.no, 1.0) for _ in inputs)
 
     def raw_maps(self, maps: list[Tensor]) -> list[Tensor]:
         """Return per scale float32 [N, na*no, H/stride, W/stride]."""
-        return [
-            conv(x, offset.implicit, gain.implicit)
-            for conv, offset, gain, x in zip(self.m, self.ia, self.im, maps, strict=True)
-        ]
+        made: list[Tensor] = []
+        for i, x in enumerate(maps):
+            weight, bias = self.folded(i)
+            made.append(functional_call(self.m[i], {"weight": weight, "bias": bias}, (x,)))
+        return made
+
+    def folded(self, scale: int) -> tuple[Tensor, Tensor]:
+        """Return the one convolution of a scale: float32 weight [F, C, 1, 1] and bias [F]."""
+        # In float64, so that the one rounding to float32 is all that differs from exact.
+        weight = self.m[scale].get_parameter("weight").double()
+        bias = self.m[scale].get_parameter("bias").double()
+        offset = self.ia[scale].get_parameter("implicit").double().flatten()
+        gain = self.im[scale].get_parameter("implicit").double().flatten()
+        folded = weight * gain[:, None, None, None]
+        return folded.float(), ((weight[:, :, 0, 0] @ offset + bias) * gain).float()
