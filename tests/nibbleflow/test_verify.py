@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""verify and generate: engines that agree, one that does not, and engines that are not here."""
+
+import json
+
+import pytest
+
+import nibbleflow.verbs.verify as verb
+from quant.errors import ToolError
+
+NODE = "model.9.conv"
+ROW_KEYS = {"name", "engine", "values", "mismatches", "distinct", "saturated"}
+
+
+@pytest.fixture
+def no_tools(monkeypatch):
+    """A machine without compilers."""
+
+    def refuse(engine):
+        raise ToolError(f"verify --{engine} needs g++: install it")
+
+    monkeypatch.setattr(verb, "require_tools", refuse)
+
+
+@pytest.mark.rtl
+@pytest.mark.hls
+def test_every_engine(cli, build, tmp_path):
+    done = cli("verify", build, "--nodes", NODE, "--full", 0, "--json", tmp_path / "v.json")
+    assert done.code == 0, done.out + done.err
+    values = json.loads((tmp_path / "v.json").read_text())
+    assert values["engines"] == ["golden", "torch", "hls", "rtl"]
+    rows = values["nodes"]
+    assert [(r["name"], r["engine"]) for r in rows] == [(NODE, e) for e in ("torch", "hls", "rtl")]
+    assert values["mismatches"] == values["failures"] == 0
+    assert values["values"] == sum(r["values"] for r in rows)
+    assert rows[0]["values"] == 2 * 48 * 100  # two whole frames
+    assert rows[1]["values"] == 2 * 48 * 30  # two sub-maps of 5x6
+    assert rows[2]["values"] == 6 * 48 * 30  # three times, the last ones with stalls
+    assert values["cycles"] == rows[2]["cycles"] > 6 * rows[2]["planned_interval"] > 0
+    assert rows[2]["counted_interval"] == rows[2]["planned_interval"]
+    assert values["seconds"] > 0
+    for row in rows:
+        assert set(row) >= ROW_KEYS
+        assert row["distinct"] > 10
+    assert "4/4 engines bit-identical (golden = torch = hls = rtl)" in done.out
+    assert json.loads((build / "sim" / "verify.json").read_text()) == values
+    assert (build / "verify.run.toml").is_file()
+
+
+@pytest.mark.usefixtures("no_tools")
+def test_absent_engines_are_left_out_unless_named(cli, build, tmp_path):
+    done = cli("verify", build, "--json", tmp_path / "v.json")
+    assert done.code == 0, done.err
+    values = json.loads((tmp_path / "v.json").read_text())
+    assert values["engines"] == ["golden", "torch"]
+    assert len(values["nodes"]) == 20
+    assert "2/2 engines bit-identical (golden = torch)" in done.out
+    for engine in ("rtl", "hls"):
+        done = cli("verify", build, f"--{engine}")
+        assert (done.code, done.error) == (1, f"verify --{engine} needs g++: install it")
+    assert cli("verify", build, "--rtl", "--hls").code == 1
+
+
+@pytest.mark.usefixtures("no_tools")
+def test_wrong_engine(cli, build, tmp_path, monkeypatch):
+    real = verb.run_lowered
+
+    def faulty(graph, codes):
+        tensors = dict(real(graph, codes))
+        wrong = tensors[NODE].copy()
+        wrong[1, 7, 4, 5] ^= 2
+        wrong[1, 3, 4, 6] ^= 1
+        return tensors | {NODE: wrong}
+
+    monkeypatch.setattr(verb, "run_lowered", faulty)
+    done = cli("verify", build, "--json", tmp_path / "v.json")
+    assert done.code == 1
+    values = json.loads((tmp_path / "v.json").read_text())
+    assert values["mismatches"] == 2
+    (bad,) = (r for r in values["nodes"] if r["mismatches"])
+    first = bad["first"]
+    assert (first["frame"], first["channel"], first["row"], first["column"]) == (1, 7, 4, 5)
+    assert first["got"] == first["expected"] ^ 2
+    assert f"'{NODE}'[1, 7, 4, 5]: torch {first['got']}, golden {first['expected']}" in done.out
+    assert f"replay: nibbleflow verify {build} --nodes {NODE}" in done.out.replace("\n", " ")
+    assert "1/2 engines bit-identical (golden)" in done.out
+
+
+def test_bad_number_of_full_layers(cli, build):
+    done = cli("verify", build, "--full", -1)
+    assert (done.code, done.error) == (1, "--full -1 must not be negative")
+
+
+@pytest.mark.hls
+def test_generate(cli, build, tmp_path, tree):
+    done = cli("generate", build, "--nodes", NODE, "--json", tmp_path / "g.json")
+    assert done.code == 0, done.err
+    listed = json.loads((tmp_path / "g.json").read_text())["files"]
+    found = tree(build)
+    assert listed == sorted(n for n in found if n.startswith("rtl/")) + sorted(
+        n for n in found if n.startswith("hls/")
+    )
+    for suffix in (".sv", ".mem", ".cpp", ".h"):
+        assert any(name.endswith(suffix) for name in listed), suffix
+    done = cli("generate", build, "--nodes", NODE, "--rtl")
+    assert done.error == f"{build / 'rtl'} exists already; give --force to replace it"
+    assert cli("generate", build, "--nodes", NODE, "--rtl", "--force").code == 0
+    again = tree(build)
+    for name in ("generate.run.toml",):
+        again.pop(name), found.pop(name)
+    assert again == found
