@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The command line: one command per verb, one line per error, real exit codes."""
 
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,8 @@ from nibbleflow.repeat import RUN_FILE_SUFFIX, check_given, read_run, write_run
 from nibbleflow.result import Result
 from quant.errors import InputFileError, NibbleflowError
 
+RANDOM = re.compile(r"random(:.*)?")
+
 app = typer.Typer(
     name="nibbleflow",
     help="From a float YOLO detector to a bit-exact streaming int4 accelerator.",
@@ -22,12 +25,17 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
+MODEL_HELP = (
+    "'demo', a .safetensors file (JSON beside it, or --arch), or package.module:callable."
+)
 JsonFile = Annotated[Path | None, typer.Option("--json", help="Write the result as JSON here.")]
 Build = Annotated[Path, typer.Argument(help="A build folder.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace what exists.")]
-Model = Annotated[str, typer.Argument(help="'demo' or a .safetensors file (JSON beside it).")]
+Model = Annotated[str, typer.Argument(help=MODEL_HELP)]
 Outputs = Annotated[str, typer.Option(help="End the integer graph at these tensors: NAME,…")]
 Arch = Annotated[str | None, typer.Option(help="Architecture, when no JSON is there.")]
+Decode = Annotated[str | None, typer.Option(help="What the outputs mean: none or classify.")]
+Seed = Annotated[int | None, typer.Option(help="Of the weights of an architecture alone.")]
 Size = Annotated[str | None, typer.Option("--img", help="Input size: 640 or HEIGHTxWIDTH.")]
 Nodes = Annotated[str, typer.Option(help="all-convs, all, or NAME,…")]
 Limit = Annotated[int | None, typer.Option(help="Use at most so many images.")]
@@ -59,12 +67,23 @@ def check(
     outputs: Outputs = "",
     arch: Arch = None,
     img: Size = None,
+    decode: Decode = None,
+    seed: Seed = None,
+    shapes: Annotated[bool, typer.Option("--shapes", help="List every tensor's shape.")] = False,
     json: JsonFile = None,
 ) -> None:
     """Say what would happen, before any work."""
     from nibbleflow.verbs.check import check as verb
 
-    given = {"model": model, "outputs": _names(outputs), "arch": arch, "image_size": _size(img)}
+    given = {
+        "model": model,
+        "outputs": _names(outputs),
+        "arch": arch,
+        "image_size": _size(img),
+        "decode": decode,
+        "seed": seed,
+        "shapes": shapes,
+    }
     _run("check", verb, given, json, None)
 
 
@@ -73,7 +92,8 @@ def quantize(
     model: Model,
     output: Annotated[Path, typer.Option("-o", "--output", help="Build folder to make.")],
     calib: Annotated[
-        list[Path] | None, typer.Option(help="Folder of unlabelled images; may repeat.")
+        list[str] | None,
+        typer.Option(help="Folder of unlabelled images; may repeat. Or random[:N]."),
     ] = None,
     weight_bits: Annotated[int, typer.Option(help="Bits per stored weight, 2 to 8.")] = 4,
     act_bits: Annotated[int, typer.Option(help="Bits of inner activations, 4 to 8.")] = 8,
@@ -92,6 +112,8 @@ def quantize(
     outputs: Outputs = "",
     arch: Arch = None,
     img: Size = None,
+    decode: Decode = None,
+    seed: Seed = None,
     limit: Limit = None,
     force: Force = False,
     json: JsonFile = None,
@@ -102,7 +124,7 @@ def quantize(
     given = {
         "model": model,
         "output": output,
-        "calib": calib or [],
+        "calib": [c if RANDOM.fullmatch(c) else Path(c) for c in calib or []],
         "weight_bits": weight_bits,
         "act_bits": act_bits,
         "edge_bits": edge_bits,
@@ -118,6 +140,8 @@ def quantize(
         "outputs": _names(outputs),
         "arch": arch,
         "image_size": _size(img),
+        "decode": decode,
+        "seed": seed,
         "limit": limit,
         "force": force,
     }
@@ -126,26 +150,38 @@ def quantize(
 
 @app.command()
 def evaluate(
-    build: Build,
+    build: Annotated[str, typer.Argument(help="A build folder, or a MODEL (float only).")],
     data: Annotated[Path | None, typer.Option(help="COCO instances.json.")] = None,
     images: Annotated[Path | None, typer.Option(help="Folder of the images.")] = None,
+    labels: Annotated[
+        Path | None, typer.Option(help="JSON of file name to class, for classifiers.")
+    ] = None,
     limit: Limit = None,
     engines: Annotated[
-        str, typer.Option(help="Of float, fake_quant, integer.")
-    ] = "float,fake_quant,integer",
+        str, typer.Option(help="Of float, fake_quant, integer; all without this.")
+    ] = "",
+    arch: Arch = None,
+    img: Size = None,
+    decode: Decode = None,
+    seed: Seed = None,
     json: JsonFile = None,
 ) -> None:
-    """Measure float, fake-quantized and integer accuracy with pycocotools."""
+    """Measure float, fake-quantized and integer accuracy: mAP, or top-1 of classifiers."""
     from nibbleflow.verbs.evaluate import evaluate as verb
 
     given = {
         "build": build,
         "data": data,
         "images": images,
+        "labels": labels,
         "limit": limit,
         "engines": _names(engines),
+        "arch": arch,
+        "image_size": _size(img),
+        "decode": decode,
+        "seed": seed,
     }
-    _run("evaluate", verb, given, json, build)
+    _run("evaluate", verb, given, json, Path(build))
 
 
 @app.command()
@@ -186,6 +222,7 @@ def verify(
     hls: Annotated[bool, typer.Option("--hls", help="Only the HLS C++ with g++.")] = False,
     nodes: Nodes = "all-convs",
     full: Annotated[int, typer.Option(help="So many layers at full size too.")] = 3,
+    frames: Annotated[int, typer.Option(help="Different frames, 2 to 4.")] = 2,
     seed: Annotated[int, typer.Option(help="Of sub-maps and stalls.")] = 1,
     json: JsonFile = None,
 ) -> None:
@@ -193,8 +230,14 @@ def verify(
     from nibbleflow.verbs.verify import verify as verb
 
     given = {
-        "build": build, "rtl": rtl, "hls": hls, "nodes": nodes, "full": full, "seed": seed,
-    }  # fmt: skip
+        "build": build,
+        "rtl": rtl,
+        "hls": hls,
+        "nodes": nodes,
+        "full": full,
+        "frames": frames,
+        "seed": seed,
+    }
     _run("verify", verb, given, json, build)
 
 
@@ -296,7 +339,7 @@ def _run(
     build: Path | None,
 ) -> None:
     result = verb(**given)
-    if build is not None:
+    if build is not None and build.is_dir():  # a model that was evaluated has no folder
         write_run(build / f"{name}{RUN_FILE_SUFFIX}", name, given)
     _finish(result, json)
 

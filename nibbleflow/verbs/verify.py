@@ -17,6 +17,7 @@ from nibbleflow.nodes import choose_convs
 from nibbleflow.pictures import load_frames
 from nibbleflow.progress import progress_bar
 from nibbleflow.result import Result
+from nibbleflow.verbs.quantize import KEPT_FRAMES
 from quant.bundle import load_bundle
 from quant.errors import InputFileError, ToolError
 from quant.graph import QGraph
@@ -42,6 +43,7 @@ def verify(
     hls: bool = False,
     nodes: str = "all-convs",
     full: int = 3,
+    frames: int = 2,
     seed: int = 1,
 ) -> Result:
     """Compare every engine with the golden model, bit for bit.
@@ -56,6 +58,7 @@ def verify(
         hls: Only the HLS C++ with g++ (neither: every engine that can run here).
         nodes: ``all-convs``, or names joined by commas.
         full: Number of layers that also run at full size.
+        frames: Number of different frames, 2 to 4 (as many as ``quantize`` kept).
         seed: Of the sub-maps and the stalls.
 
     Returns:
@@ -67,6 +70,8 @@ def verify(
     """
     if full < 0:
         raise InputFileError(f"--full {full} must not be negative")
+    if not 2 <= frames <= KEPT_FRAMES:
+        raise InputFileError(f"--frames {frames} must be 2 to {KEPT_FRAMES}")
     started = time.perf_counter()
     folder = BuildFolder.existing(build)
     bundle = load_bundle(folder.bundle)
@@ -75,13 +80,16 @@ def verify(
     engines = _engines(rtl, hls)
     fmt = graph.input.output
     codes = np.stack(
-        [input_codes(c, bundle.host, fmt.scale, fmt.zero_point) for c in load_frames(folder.frames)]
+        [
+            input_codes(c, bundle.host, fmt.scale, fmt.zero_point)
+            for c in load_frames(folder.frames)[:frames]
+        ]
     )
     cases = make_cases(graph, chosen, codes, full=full_size_nodes(graph, chosen)[:full], seed=seed)
     folding = default_schedule(graph).folding
     verdicts: list[Verdict] = []
     if rtl == hls:
-        verdicts += _torch_verdicts(graph, chosen, codes[:2], str(build))
+        verdicts += _torch_verdicts(graph, chosen, codes, str(build))
     with progress_bar("verifying", len(cases) * len(engines)) as advance:
         verdicts += verify_cases(
             cases,

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What one convolution is verified on: real weights, real activations, two different frames."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -66,8 +67,8 @@ def make_cases(
     Args:
         graph: The integer graph.
         nodes: Convolutions to verify.
-        codes: Input codes of real images, uint8 [N, C, H, W], N >= 1; one image is joined by its
-            mirror image, so that frames always differ.
+        codes: Input codes of real images, uint8 [N, C, H, W]; one image is joined by its mirror
+            image, so that there are always two different frames.
         full: Names of nodes verified at full size besides their sub-map.
         seed: Of the choice of the sub-maps.
 
@@ -77,7 +78,7 @@ def make_cases(
     if len(codes) == 1:
         codes = np.concatenate([codes, codes[..., ::-1]])
     sources = {n.source for n in nodes}
-    tensors = GoldenModel(graph).run(codes[:2], keep=sorted(sources)).tensors
+    tensors = GoldenModel(graph).run(codes, keep=sorted(sources)).tensors
     cases = []
     for index, node in enumerate(nodes):
         maps = tensors[node.source]
@@ -113,7 +114,7 @@ def _map_size(shapes: Mapping[str, tuple[int, int, int]], node: Conv) -> int:
 
 
 def _sub_maps(node: Conv, maps: Codes, rng: np.random.Generator) -> Codes:
-    """Cut the same window out of both frames; of a few random places, the liveliest."""
+    """Cut the same window out of every frame; of a few random places, the liveliest."""
     _, _, kh, kw = node.weights.shape
     _, _, height, width = maps.shape
     h = min(height, max(2 * kh + 1, LEAST_SIDE))
@@ -122,13 +123,14 @@ def _sub_maps(node: Conv, maps: Codes, rng: np.random.Generator) -> Codes:
     for _ in range(CANDIDATES):
         top = int(rng.integers(height - h + 1))
         left = int(rng.integers(width - w + 1))
-        spread = float(maps[:2, :, top : top + h, left : left + w].std())
+        spread = float(maps[:, :, top : top + h, left : left + w].std())
         if spread > most:
             best, most = (top, left), spread
     top, left = best
-    window = maps[:2, :, top : top + h, left : left + w].copy()
-    if np.array_equal(window[0], window[1]):
-        window[1] = window[1, :, ::-1, ::-1]
+    window = maps[:, :, top : top + h, left : left + w].copy()
+    for before, frame in itertools.pairwise(window):
+        if np.array_equal(before, frame):
+            frame[:] = frame[:, ::-1, ::-1].copy()
     return window
 
 

@@ -23,16 +23,24 @@ TOP = "dut"
 # More than any layer needs for one output beat.
 WATCHDOG_CYCLES = 2_000_000
 
-# Frame by frame, no reset between: sub-maps four times at full speed (by the fourth frame the
-# interval has settled, so that planned and counted cycles compare), then with idle sources and
-# back-pressure; full-size frames once at full speed and once with stalls.
-RANDOM_IDLE, RANDOM_STALL = Pattern.random(0.3), Pattern.random(0.4)
-BURSTY_IDLE, BURSTY_STALL = Pattern.bursts(20, 10), Pattern.bursts(15, 8)
-SUB_MAP_REPEATS = 3
-SUB_MAP_IDLE = (ALWAYS, ALWAYS, ALWAYS, ALWAYS, RANDOM_IDLE, BURSTY_IDLE)
-SUB_MAP_STALL = (ALWAYS, ALWAYS, ALWAYS, ALWAYS, BURSTY_STALL, RANDOM_STALL)
-FULL_IDLE = (ALWAYS, Pattern.random(0.1))
-FULL_STALL = (ALWAYS, Pattern.bursts(200, 20))
+# Frame by frame, no reset between. Sub-maps come several times: first at full speed (by the
+# fourth frame the interval has settled, so that planned and counted cycles compare), then with idle
+# sources and back-pressure. Full-size frames come once, the first at full speed, the rest stalled.
+SETTLED_FRAMES = 4
+LEAST_FRAMES = 6
+STALLS = (
+    (Pattern.random(0.3), Pattern.bursts(15, 8)),
+    (Pattern.bursts(20, 10), Pattern.random(0.4)),
+)
+FULL_SIZE_STALL = (Pattern.random(0.1), Pattern.bursts(200, 20))
+
+
+def _patterns(frames: int, *, full: bool) -> tuple[list[Pattern], list[Pattern]]:
+    """Return the idle and the stall pattern of every frame."""
+    fast = 1 if full else SETTLED_FRAMES
+    kinds = (FULL_SIZE_STALL,) if full else STALLS
+    pairs = [(ALWAYS, ALWAYS)] * fast + [kinds[i % len(kinds)] for i in range(frames - fast)]
+    return [idle for idle, _ in pairs], [stall for _, stall in pairs]
 
 
 def run_rtl(
@@ -41,7 +49,7 @@ def run_rtl(
     """Emit, build, simulate and compare one case.
 
     Args:
-        case: Stimulus and golden answer, two frames.
+        case: Stimulus and golden answer.
         folding: PE and SIMD.
         work: Scratch folder of this case; removed when everything is equal.
         cache: Folder of compiled benches, shared between cases of equal parameters.
@@ -57,7 +65,7 @@ def run_rtl(
         work.mkdir(parents=True)
         plan = conv_cycles(case.node, case.in_shape, folding)
         full = case.label == FULL_SIZE
-        expected = _repeated(case, 1 if full else SUB_MAP_REPEATS)
+        expected = _repeated(case, 1 if full else -(-LEAST_FRAMES // len(case.frames)))
         run = _simulate(expected, folding, work, cache, seed, waves)
         cycles = run.cycles
         failure = run.violation or run.stalled
@@ -66,7 +74,8 @@ def run_rtl(
             failure = _cycle_fault("latency", run.latency_cycles, plan.latency_cycles)
         if failure is None and not full:
             planned = plan.interval_cycles
-            counted = run.last_output_cycles[3] - run.last_output_cycles[2]
+            last = SETTLED_FRAMES - 1
+            counted = run.last_output_cycles[last] - run.last_output_cycles[last - 1]
             failure = _cycle_fault("interval", counted, planned)
     except NibbleflowError as error:
         failure = str(error)
@@ -117,6 +126,7 @@ def _simulate(
             sources.append(path)
     lanes = conv_geometry(case.node, case.in_shape, folding).in_lanes
     full = case.label == FULL_SIZE
+    idle, stall = _patterns(len(case.frames), full=full)
     bits_in, bits_out = case.source.bits, case.node.output.bits
     beats = [pack_beats(f, bits_in, lanes, zero_code=case.source.zero_code) for f in case.frames]
     bench = build_bench(
@@ -132,8 +142,8 @@ def _simulate(
         work / "run",
         [beats],
         [beat_count(_out_shape(case), folding.pe)],
-        idle=FULL_IDLE if full else SUB_MAP_IDLE,
-        stall=FULL_STALL if full else SUB_MAP_STALL,
+        idle=idle,
+        stall=stall,
         seed=seed,
         files={name: text for name, text in files.items() if name.endswith(".mem")},
         waves=waves,
