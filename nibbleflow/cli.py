@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The command line: one command per verb, one line per error, real exit codes."""
 
-import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -10,11 +9,10 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from nibbleflow.folders import is_random
 from nibbleflow.repeat import RUN_FILE_SUFFIX, check_given, read_run, write_run
 from nibbleflow.result import Result
 from quant.errors import InputFileError, NibbleflowError
-
-RANDOM = re.compile(r"random(:.*)?")
 
 app = typer.Typer(
     name="nibbleflow",
@@ -25,9 +23,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-MODEL_HELP = (
-    "'demo', a .safetensors file (JSON beside it, or --arch), or package.module:callable."
-)
+MODEL_HELP = "'demo', a .safetensors file (JSON beside it, or --arch), or package.module:callable."
 JsonFile = Annotated[Path | None, typer.Option("--json", help="Write the result as JSON here.")]
 Build = Annotated[Path, typer.Argument(help="A build folder.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace what exists.")]
@@ -124,7 +120,7 @@ def quantize(
     given = {
         "model": model,
         "output": output,
-        "calib": [c if RANDOM.fullmatch(c) else Path(c) for c in calib or []],
+        "calib": [c if is_random(c) else Path(c) for c in calib or []],
         "weight_bits": weight_bits,
         "act_bits": act_bits,
         "edge_bits": edge_bits,
@@ -170,7 +166,7 @@ def evaluate(
     from nibbleflow.verbs.evaluate import evaluate as verb
 
     given = {
-        "build": build,
+        "build": Path(build) if Path(build).is_dir() else build,
         "data": data,
         "images": images,
         "labels": labels,

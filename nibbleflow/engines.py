@@ -8,7 +8,9 @@ import numpy.typing as npt
 
 from nibbleflow.folders import BuildFolder
 from quant.bundle import Bundle
+from quant.floatgraph import FloatGraph
 from quant.floatstore import load_float
+from quant.hostspec import HostSpec
 from quant.ptq.executor import FloatExecutor
 from quant.ptq.fakequant import FakeQuantExecutor
 from sim.golden import GoldenModel
@@ -20,8 +22,12 @@ Engine = Callable[[Pixels], Outputs]
 
 
 def float_engine(build: BuildFolder) -> Engine:
-    """Return the float network: canvas uint8 [H, W, 3] to real outputs [rows, h, w] by name."""
-    graph, host = load_float(build.floats)
+    """Return the float network of a build."""
+    return float_graph_engine(*load_float(build.floats))
+
+
+def float_graph_engine(graph: FloatGraph, host: HostSpec) -> Engine:
+    """Return a float network: canvas uint8 [H, W, 3] to real outputs [rows, h, w] by name."""
     executor = FloatExecutor(graph)
 
     def run(canvas: Pixels) -> Outputs:

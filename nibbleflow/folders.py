@@ -10,6 +10,13 @@ from pathlib import Path
 
 from quant.errors import InputFileError
 
+RANDOM = "random"
+
+
+def is_random(folder: str | Path) -> bool:
+    """Whether a ``--calib`` value means random images (a folder of that name: ``./random``)."""
+    return str(folder).partition(":")[0] == RANDOM
+
 
 @dataclass(frozen=True)
 class BuildFolder:

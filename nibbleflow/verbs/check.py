@@ -17,24 +17,34 @@ def check(
     outputs: Sequence[str] = (),
     arch: str | None = None,
     image_size: Sequence[int] | None = None,
+    decode: str | None = None,
+    seed: int | None = None,
+    shapes: bool = False,
 ) -> Result:
     """Say what a model consists of, where its integer graph ends, and what is refused.
 
     Args:
-        model: ``demo`` or a ``.safetensors`` file.
+        model: As ``quantize`` takes it.
         outputs: Tensors where the integer graph shall end; empty finds the head by itself.
-        arch: Architecture when no JSON stands beside the weights.
+        arch: Architecture of weights that do not name theirs.
         image_size: (height, width) in pixels.
+        decode: What the outputs mean, where the model does not say.
+        seed: Of the weights of an architecture alone.
+        shapes: Whether the terminal also lists the shape of every tensor.
 
     Returns:
-        ``values`` has ``parameters``, ``macs``, ``operations``, ``outputs``, ``unsupported``; not
-        ``ok`` when something is unsupported.
+        ``values`` has ``parameters``, ``macs``, ``operations``, ``shapes``, ``outputs``,
+        ``endings``, ``unsupported``; not ``ok`` when something is unsupported.
 
     Raises:
         NibbleflowError: The model cannot be read.
     """
     loaded = load_model(
-        str(model), arch=arch, image_size=(image_size[0], image_size[1]) if image_size else None
+        str(model),
+        arch=arch,
+        image_size=(image_size[0], image_size[1]) if image_size else None,
+        decode=decode,
+        seed=seed,
     )
     report = check_model(loaded, tuple(outputs) or None)
     values = report.to_json()
@@ -51,6 +61,8 @@ def check(
     for ending in report.endings:
         facts.add_row(f"ends at {ending.output}", f"because {ending.reason}")
     parts: list[Table] = [facts]
+    if shapes:
+        parts.append(_shapes(report.shapes))
     if report.unsupported:
         bad = Table("name", "kind", "why", "way out", title="UNSUPPORTED", style="red")
         for item in values["unsupported"]:
@@ -59,3 +71,10 @@ def check(
     else:
         facts.add_row("unsupported", "0")
     return Result("check", values, tuple(parts), ok=not report.unsupported)
+
+
+def _shapes(shapes: dict[str, tuple[int, int, int]]) -> Table:
+    table = Table("tensor", "channels", "height", "width", title="shapes", box=None)
+    for name, shape in shapes.items():
+        table.add_row(name, *map(str, shape))
+    return table

@@ -2,24 +2,35 @@
 """``nibbleflow evaluate``: accuracy of the float, fake-quantized and integer network."""
 
 import tempfile
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from rich.table import Table
 
-from nibbleflow.engines import Engine, fake_quant_engine, float_engine, integer_engine
-from nibbleflow.folders import BuildFolder
 from nibbleflow.progress import progress_bar
 from nibbleflow.result import Result
-from quant.bundle import load_bundle
-from quant.errors import InputFileError
-from quant.floatstore import load_float
+from nibbleflow.subject import ENGINES, Running, Subject, subject_of
+from quant.errors import InputFileError, UnsupportedLayerError
 from quant.hostspec import HostSpec
 from quant.zoo.shapes import HELD_OUT_COUNT, HELD_OUT_SEED, write_shapes
-from sim.host import Dataset, Detections, detect, letterbox, read_dataset
+from sim.host import (
+    Dataset,
+    Detections,
+    best_classes,
+    class_logits,
+    detect,
+    letterbox,
+    read_dataset,
+    read_image,
+    read_labels,
+    top_accuracy,
+)
 from sim.host import evaluate as score
 
-ENGINES = ("float", "fake_quant", "integer")
+BOX_COLUMNS = {"map": "mAP", "map50": "mAP50", "precision": "precision", "recall": "recall"}
+CLASS_COLUMNS = {"top1": "top-1", "top5": "top-5"}
 
 
 def evaluate(
@@ -27,61 +38,84 @@ def evaluate(
     *,
     data: str | Path | None = None,
     images: str | Path | None = None,
+    labels: str | Path | None = None,
     limit: int | None = None,
-    engines: tuple[str, ...] = ENGINES,
+    engines: Sequence[str] = (),
+    arch: str | None = None,
+    image_size: Sequence[int] | None = None,
+    decode: str | None = None,
+    seed: int | None = None,
 ) -> Result:
-    """Measure accuracy with pycocotools, same preprocessing and decoding for every engine.
+    """Measure accuracy, same preprocessing and decoding for every engine.
+
+    Detectors are scored with pycocotools against ``data``, classifiers by top-1 and top-5 against
+    ``labels``.
 
     Args:
-        build: A build folder.
-        data: COCO ``instances`` file; a build of the demo needs none (500 held-out shapes).
+        build: A build folder, or a model as ``quantize`` takes it: then only its float network.
+        data: COCO ``instances`` file; the demo needs none (500 held-out shapes).
         images: Folder of the images.
+        labels: JSON of a classifier's images: file name to class index.
         limit: Only the first so many images.
-        engines: Which of ``float``, ``fake_quant``, ``integer`` to run.
+        engines: Which of ``float``, ``fake_quant``, ``integer`` to run; empty for all there are.
+        arch: Of a model: as for ``quantize``.
+        image_size: Of a model: as for ``quantize``.
+        decode: Of a model: as for ``quantize``.
+        seed: Of a model: as for ``quantize``.
 
     Returns:
-        ``values`` has ``images`` and per engine ``map``, ``map50``, ``precision``, ``recall`` in
-        percent (``null`` for an engine that was not run).
+        ``values`` has ``images`` and per engine ``map``, ``map50``, ``precision``, ``recall``, or
+        ``top1``, ``top5``, in percent (``null`` for an engine that was not run).
 
     Raises:
-        NibbleflowError: Build, data or an image cannot be read, or an engine is unknown.
+        NibbleflowError: Build, model, data or an image cannot be read, or an engine is unknown.
     """
-    folder = BuildFolder.existing(build)
-    bundle = load_bundle(folder.bundle)
-    unknown = [e for e in engines if e not in ENGINES]
-    if unknown:
-        raise InputFileError(f"engine '{unknown[0]}' is unknown; choose {', '.join(ENGINES)}")
-    if (data is None) != (images is None):
-        raise InputFileError("evaluate needs both --data and --images, or neither for the demo")
+    size = None if image_size is None else (image_size[0], image_size[1])
+    subject = subject_of(build, arch=arch, image_size=size, decode=decode, seed=seed)
     if limit is not None and limit < 1:
         raise InputFileError(f"--limit {limit} must be at least 1")
-    makers = {
-        "float": lambda: (float_engine(folder), load_float(folder.floats)[1]),
-        "fake_quant": lambda: (fake_quant_engine(folder, bundle), bundle.host),
-        "integer": lambda: (integer_engine(bundle), bundle.host),
-    }
-    chosen = {name: makers[name]() for name in ENGINES if name in engines}
+    if subject.host.decode == "none":
+        raise UnsupportedLayerError(
+            f"{subject.model} decodes 'none': raw outputs have no accuracy; give it a --decode"
+        )
+    if subject.host.decode == "classify":
+        if data is not None or labels is None or images is None:
+            raise InputFileError("evaluating a classifier needs --images and --labels, no --data")
+        running = subject.start(engines)
+        found = _classify_all(subject.host, running, Path(labels), Path(images), limit)
+        return _result(subject, found, CLASS_COLUMNS)
+    if labels is not None:
+        raise InputFileError(
+            f"--labels is for classifiers; {subject.model} finds boxes: use --data"
+        )
+    if (data is None) != (images is None):
+        raise InputFileError("evaluate needs both --data and --images, or neither for the demo")
+    running = subject.start(engines)
     with tempfile.TemporaryDirectory() as scratch:
-        dataset = _dataset(bundle.record.model, bundle.host, data, images, Path(scratch), limit)
-        found = _detect_all(dataset, bundle.host, chosen, limit)
-    values: dict[str, object] = {"build": str(build), "digest": bundle.graph.digest}
+        dataset = _dataset(subject, data, images, Path(scratch), limit)
+        boxes = _detect_all(dataset, subject.host, running, limit)
+    found = {n: asdict(score(dataset, b, subject.host.class_names)) for n, b in boxes.items()}
+    return _result(subject, found, BOX_COLUMNS)
+
+
+def _result(
+    subject: Subject, found: Mapping[str, dict[str, Any]], columns: Mapping[str, str]
+) -> Result:
+    values: dict[str, Any] = dict(subject.facts)
     table = Table(title="accuracy in percent", box=None)
-    for column in ("engine", "mAP", "mAP50", "precision", "recall"):
-        table.add_column(column)
+    table.add_column("engine")
+    for title in columns.values():
+        table.add_column(title)
     for name in ENGINES:
-        values[name] = None
+        values[name] = found.get(name)
         if name in found:
-            accuracy = score(dataset, found[name], bundle.host.class_names)
-            values["images"] = accuracy.images
-            values[name] = asdict(accuracy)
-            row = (accuracy.map, accuracy.map50, accuracy.precision, accuracy.recall)
-            table.add_row(name, *(f"{v:.2f}" for v in row))
+            values["images"] = found[name]["images"]
+            table.add_row(name, *(f"{found[name][key]:.2f}" for key in columns))
     return Result("evaluate", values, (table,))
 
 
 def _dataset(
-    model: str,
-    host: HostSpec,
+    subject: Subject,
     data: str | Path | None,
     images: str | Path | None,
     scratch: Path,
@@ -89,18 +123,15 @@ def _dataset(
 ) -> Dataset:
     if data is not None and images is not None:
         return read_dataset(Path(data), Path(images))
-    if model != "demo":
-        raise InputFileError(f"evaluating a build of {model} needs --data and --images")
+    if subject.model != "demo":
+        raise InputFileError(f"evaluating {subject.model} needs --data and --images")
     count = HELD_OUT_COUNT if limit is None else min(limit, HELD_OUT_COUNT)
-    write_shapes(scratch, count, HELD_OUT_SEED, (host.height, host.width))
+    write_shapes(scratch, count, HELD_OUT_SEED, (subject.host.height, subject.host.width))
     return read_dataset(scratch / "instances.json", scratch)
 
 
 def _detect_all(
-    dataset: Dataset,
-    host: HostSpec,
-    engines: dict[str, tuple[Engine, HostSpec]],
-    limit: int | None,
+    dataset: Dataset, host: HostSpec, engines: Mapping[str, Running], limit: int | None
 ) -> dict[str, dict[int, Detections]]:
     found: dict[str, dict[int, Detections]] = {name: {} for name in engines}
     chosen = dataset.images[:limit]
@@ -111,3 +142,21 @@ def _detect_all(
                 found[name][image.image_id] = detect(run(canvas), spec, placement)
             advance(1)
     return found
+
+
+def _classify_all(
+    host: HostSpec,
+    engines: Mapping[str, Running],
+    labels: Path,
+    folder: Path,
+    limit: int | None,
+) -> dict[str, dict[str, Any]]:
+    images = read_labels(labels, folder)[:limit]
+    best: dict[str, list[Any]] = {name: [] for name in engines}
+    with progress_bar("evaluating", len(images)) as advance:
+        for image in images:
+            canvas, _ = letterbox(read_image(image.path), host)
+            for name, (run, spec) in engines.items():
+                best[name].append(best_classes(class_logits(run(canvas), spec)))
+            advance(1)
+    return {name: asdict(top_accuracy(images, classes)) for name, classes in best.items()}

@@ -2,6 +2,7 @@
 """``nibbleflow quantize``: float model and calibration images to a build folder."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from quant.ptq.importer import import_model
 from quant.ptq.quantize import Quantized
 from quant.ptq.quantize import quantize as quantize_graph
 from quant.ptq.settings import QuantizeSettings
-from quant.record import LayerRecord
+from quant.record import LayerRecord, QuantRecord
 from quant.zoo.resolve import load_model
 from sim.host import normalise
 
@@ -49,15 +50,18 @@ def quantize(
     outputs: Sequence[str] = (),
     arch: str | None = None,
     image_size: Sequence[int] | None = None,
+    decode: str | None = None,
+    seed: int | None = None,
     limit: int | None = None,
     force: bool = False,
 ) -> Result:
     """Quantize a model after training and write a build folder.
 
     Args:
-        model: ``demo`` or a ``.safetensors`` file.
+        model: ``demo``, a weights file, or whatever else ``quant.zoo.resolve.load_model`` reads.
         output: The build folder.
-        calib: Folders of unlabelled images; the demo needs none.
+        calib: Folders of unlabelled images, or ``random`` or ``random:N`` alone for seeded random
+            images; the demo needs none.
         weight_bits: Stored bits per weight, 2 to 8.
         act_bits: Bits of inner activation codes, 4 to 8.
         edge_bits: Weight bits of the first convolution and the head, 2 to 8.
@@ -71,8 +75,10 @@ def quantize(
         correction: ``none``, ``mean`` or ``moments``.
         layers: Other bits by name: ``NAME=8``, ``NAME=w8``, ``NAME=a8``, ``NAME=w8a8``.
         outputs: Tensors where the integer graph shall end; empty finds the head by itself.
-        arch: Architecture when no JSON stands beside the weights.
+        arch: Architecture of weights that do not name theirs.
         image_size: (height, width) in pixels.
+        decode: What the outputs mean, where the model does not say.
+        seed: Of the weights of an architecture alone.
         limit: Largest number of calibration images.
         force: Whether an existing build may be replaced.
 
@@ -97,11 +103,14 @@ def quantize(
     ).with_overrides(list(layers))
     if not calib and str(model) != "demo":
         raise InputFileError(
-            f"quantizing {model} needs calibration images; name a folder with --calib"
+            f"quantizing {model} needs calibration images; name a folder with --calib, or write "
+            "--calib random to do without"
         )
     with whole_folder(Path(output), force=force) as folder:
         build = BuildFolder(folder)
-        loaded = load_model(str(model), arch=arch, image_size=_pair(image_size))
+        loaded = load_model(
+            str(model), arch=arch, image_size=_pair(image_size), decode=decode, seed=seed
+        )
         imported = import_model(loaded, tuple(outputs) or None)
         host = imported.host
         pictures = Pictures(calib, limit, (host.height, host.width))
@@ -115,15 +124,28 @@ def quantize(
                 model=str(model),
                 progress=advance,
             )
-        save_bundle(result.graph, result.host, result.record, build.bundle)
+        record = _with_source(result.record, pictures)
+        save_bundle(result.graph, result.host, record, build.bundle)
         save_float(imported.graph, host, build.floats)
         np.save(build.frames, np.stack(frames), allow_pickle=False)
     values = {
         "build": str(output),
         "digest": result.graph.digest,
-        **result.record.to_json(),
+        **record.to_json(),
     }
-    return Result("quantize", values, _tables(result, str(output)))
+    return Result("quantize", values, _tables(replace(result, record=record), str(output)))
+
+
+def _with_source(record: QuantRecord, pictures: Pictures) -> QuantRecord:
+    """Say in the record that the images were random, where they were."""
+    if pictures.random_seed is None:
+        return record
+    settings = {**record.settings, "calibration": f"random, seed {pictures.random_seed}"}
+    note = (
+        f"calibrated on {len(pictures)} random images (seed {pictures.random_seed}), not on "
+        "photographs: sizes and hardware are real, accuracy is not"
+    )
+    return replace(record, settings=settings, notes=(note, *record.notes))
 
 
 def _batches(

@@ -1,6 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """The host side: images to input codes, output tensors to boxes, boxes to accuracy."""
 
+from sim.host.classify import (
+    LabelledImage,
+    TopAccuracy,
+    best_classes,
+    class_logits,
+    read_labels,
+    softmax,
+    top1,
+    top_accuracy,
+)
 from sim.host.coco import Accuracy, evaluate
 from sim.host.dataset import Dataset, DatasetImage, read_dataset
 from sim.host.decode import Candidates, ScoreForm, decode_boxes, sigmoid
@@ -17,9 +27,13 @@ __all__ = [
     "DatasetImage",
     "Detections",
     "Kept",
+    "LabelledImage",
     "NmsSettings",
     "Placement",
     "ScoreForm",
+    "TopAccuracy",
+    "best_classes",
+    "class_logits",
     "decode_boxes",
     "dequantize",
     "detect",
@@ -32,8 +46,12 @@ __all__ = [
     "normalise",
     "read_dataset",
     "read_image",
+    "read_labels",
     "save_png",
     "side_by_side",
     "sigmoid",
+    "softmax",
     "suppress",
+    "top1",
+    "top_accuracy",
 ]

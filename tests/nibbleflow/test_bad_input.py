@@ -126,7 +126,11 @@ def test_missing_calibration(cli, empty, tmp_path):
     hollow.mkdir()
     lost = tmp_path / "lost"
     for extra, message in (
-        ((), f"quantizing {weights} needs calibration images; name a folder with --calib"),
+        (
+            (),
+            f"quantizing {weights} needs calibration images; name a folder with --calib, or write "
+            "--calib random to do without",
+        ),
         (
             ("--calib", lost),
             f"image folder {lost} is not a folder; give an existing one",
