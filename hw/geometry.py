@@ -105,9 +105,14 @@ class ConvGeometry:
 
     @property
     def span_pixels(self) -> int:
-        """Pixels from the first to the last of one window: the smallest line buffer."""
-        rows, cols = min(self.kernel[0], self.height), min(self.kernel[1], self.width)
-        return (rows - 1) * self.width + cols
+        """Smallest line buffer: the pixels from the first to the last of one window.
+
+        With more kernel rows than picture rows the upper windows of two lines begin in the same
+        row, so that the whole picture is needed at once.
+        """
+        if self.kernel[0] > self.height:
+            return self.height * self.width
+        return (self.kernel[0] - 1) * self.width + min(self.kernel[1], self.width)
 
     @property
     def buffer_pixels(self) -> int:

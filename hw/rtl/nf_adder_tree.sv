@@ -1,23 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Sum of signed terms, one register per level of adders.
+// Sums of signed terms in parallel lanes, one register per level of adders.
 //
-//   sum_o = sum of terms_i[0 .. Terms-1]
+//   sum_o[lane] = sum of terms_i[lane*Terms .. lane*Terms + Terms-1]
 //
 // Latency:       $clog2(Terms) cycles (0 for one term).
-// Throughput:    one sum per cycle.
+// Throughput:    one sum per lane and cycle.
 // Back-pressure: none; data flows on every cycle.
 // Golden:        sim.golden.conv
 `default_nettype none
 
 module nf_adder_tree #(
+  parameter int unsigned Lanes = 4,
   parameter int unsigned Terms = 8,
-  parameter int unsigned Bits = 9,                       // signed bits of a term
-  localparam int unsigned SumBits = Bits + $clog2(Terms)  // signed bits of the sum
+  parameter int unsigned Bits = 9,                        // signed bits of a term
+  localparam int unsigned SumBits = Bits + $clog2(Terms)  // signed bits of a sum
 ) (
-  input  wire logic                  clk_i,
-  input  wire logic [Terms*Bits-1:0] terms_i,
-  output logic [SumBits-1:0]         sum_o
+  input  wire logic                      clk_i,
+  input  wire logic signed [Bits-1:0]    terms_i [Lanes*Terms],
+  output logic signed [SumBits-1:0]      sum_o [Lanes]
 );
   localparam int unsigned Levels = $clog2(Terms);
 
@@ -26,28 +27,31 @@ module nf_adder_tree #(
     assign unused_clk = clk_i;
   end
 
-  // Level l holds ceil(Terms / 2**l) sums of Bits + l bits, one bit more than the level before.
+  // Level l holds ceil(Terms / 2**l) sums of Bits + l bits per lane, one bit more than the level
+  // before. (Loops over arrays and not instances: the simulator compiles one loop per level.)
   for (genvar l = 0; l <= Levels; l++) begin : g_level
-    localparam int unsigned Count = (Terms + 2 ** l - 1) / 2 ** l;
+    localparam int Count = int'((Terms + 2 ** l - 1) / 2 ** l);
     localparam int unsigned Width = Bits + l;
-    logic [Count*Width-1:0] sums;
+    logic signed [Width-1:0] sums [int'(Lanes)*Count];
     if (l == 0) begin : g_terms
       assign sums = terms_i;
     end else begin : g_add
-      localparam int unsigned Before = (Terms + 2 ** (l - 1) - 1) / 2 ** (l - 1);
-      logic [Before*(Width-1)-1:0] parts;
-      assign parts = g_level[l-1].sums;
-      for (genvar i = 0; i < Count; i++) begin : g_sum
-        logic signed [Width-2:0] left;
-        assign left = parts[2*i*(Width-1)+:Width-1];
-        if (2 * i + 1 < Before) begin : g_pair
-          logic signed [Width-2:0] right;
-          assign right = parts[(2*i+1)*(Width-1)+:Width-1];
-          always_ff @(posedge clk_i) sums[i*Width+:Width] <= Width'(left) + Width'(right);
-        end else begin : g_odd
-          always_ff @(posedge clk_i) sums[i*Width+:Width] <= Width'(left);
+      localparam int Before = int'((Terms + 2 ** (l - 1) - 1) / 2 ** (l - 1));
+      logic signed [Width-1:0] next [int'(Lanes)*Count];
+      always_comb begin
+        // verilator unroll_disable
+        for (int lane = 0; lane < int'(Lanes); lane++) begin
+          // verilator unroll_disable
+          for (int i = 0; i < Before / 2; i++) begin
+            next[lane*Count+i] = Width'(g_level[l-1].sums[lane*Before+2*i])
+                                 + Width'(g_level[l-1].sums[lane*Before+2*i+1]);
+          end
+          if (Before % 2 == 1) begin
+            next[lane*Count+Count-1] = Width'(g_level[l-1].sums[lane*Before+Before-1]);
+          end
         end
       end
+      always_ff @(posedge clk_i) sums <= next;
     end
   end
 

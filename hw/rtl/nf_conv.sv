@@ -177,6 +177,17 @@ module nf_conv #(
   logic [InLanes*ActBits-1:0] acts_q;
 
   if (HasCodebook) begin : g_codebook
+    logic [InBits-1:0] index [InLanes];
+    logic [ActBits-1:0] decoded [InLanes];
+
+    always_comb begin
+      // verilator unroll_disable
+      for (int i = 0; i < int'(InLanes); i++) begin
+        index[i] = tap_codes[i*int'(InBits)+:InBits];
+        acts_q[i*int'(ActBits)+:ActBits] = decoded[i];
+      end
+    end
+
     nf_table #(
       .Lanes(InLanes),
       .IndexBits(InBits),
@@ -184,8 +195,8 @@ module nf_conv #(
       .File(CodebookFile)
     ) u_codebook (
       .clk_i,
-      .index_i(tap_codes),
-      .data_o(acts_q)
+      .index_i(index),
+      .data_o(decoded)
     );
   end else begin : g_plain
     always_ff @(posedge clk_i) acts_q <= tap_codes;
@@ -293,6 +304,17 @@ module nf_conv #(
   logic [RequantLanes*OutBits-1:0] codes;
 
   if (HasTable) begin : g_table
+    logic [PreBits-1:0] index [RequantLanes];
+    logic [OutBits-1:0] found [RequantLanes];
+
+    always_comb begin
+      // verilator unroll_disable
+      for (int i = 0; i < int'(RequantLanes); i++) begin
+        index[i] = pre_codes[i*int'(PreBits)+:PreBits];
+        codes[i*int'(OutBits)+:OutBits] = found[i];
+      end
+    end
+
     nf_table #(
       .Lanes(RequantLanes),
       .IndexBits(PreBits),
@@ -300,8 +322,8 @@ module nf_conv #(
       .File(TableFile)
     ) u_table (
       .clk_i,
-      .index_i(pre_codes),
-      .data_o(codes)
+      .index_i(index),
+      .data_o(found)
     );
     always_ff @(posedge clk_i) begin
       code_valid <= rst_ni & pre_valid;

@@ -58,37 +58,40 @@ module nf_mac_plain #(
   // Stages between valid_i and the sum in front of the accumulator: decode, product, adder tree.
   localparam int unsigned Stages = 2 + $clog2(Simd);
 
+  // Lanes are arrays and loops, which the simulator compiles once, not once per lane.
   // ---------------------------------------------------------------- decode
-  logic [Pe*Simd*OperandBits-1:0] operand_q;
+  logic signed [OperandBits-1:0] operands [Pe*Simd];
 
   if (AffineSelect) begin : g_affine
-    for (genvar p = 0; p < Pe; p++) begin : g_lane
-      logic signed [SelectW-1:0] offset;
-      assign offset = select_i[p*SelectW+:SelectW];
-      for (genvar s = 0; s < Simd; s++) begin : g_product
-        localparam int unsigned Lane = p * Simd + s;
-        always_ff @(posedge clk_i) begin
-          operand_q[Lane*OperandBits+:OperandBits] <=
-              OperandBits'(weight_i[Lane*WeightBits+:WeightBits]) + OperandBits'(offset);
+    logic signed [OperandBits-1:0] shifted [Pe*Simd];
+    always_comb begin
+      // verilator unroll_disable
+      for (int p = 0; p < int'(Pe); p++) begin
+        // verilator unroll_disable
+        for (int s = 0; s < int'(Simd); s++) begin
+          shifted[p*int'(Simd)+s] =
+              OperandBits'(weight_i[(p*int'(Simd)+s)*int'(WeightBits)+:WeightBits])
+              + OperandBits'($signed(select_i[p*int'(SelectW)+:SelectW]));
         end
       end
     end
+    always_ff @(posedge clk_i) operands <= shifted;
   end else begin : g_table
     localparam int unsigned IndexBits = SelectBits + WeightBits;
-    logic [Pe*Simd*IndexBits-1:0] index;
+    logic [IndexBits-1:0] index [Pe*Simd];
+    logic [OperandBits-1:0] decoded [Pe*Simd];
 
-    for (genvar p = 0; p < Pe; p++) begin : g_lane
-      for (genvar s = 0; s < Simd; s++) begin : g_product
-        localparam int unsigned Lane = p * Simd + s;
-        assign index[Lane*IndexBits+:WeightBits] = weight_i[Lane*WeightBits+:WeightBits];
-        if (SelectBits > 0) begin : g_select
-          assign index[Lane*IndexBits+WeightBits+:SelectW] = select_i[p*SelectW+:SelectW];
+    always_comb begin
+      // verilator unroll_disable
+      for (int p = 0; p < int'(Pe); p++) begin
+        // verilator unroll_disable
+        for (int s = 0; s < int'(Simd); s++) begin
+          // Without a selection the cast drops it.
+          index[p*int'(Simd)+s] =
+              IndexBits'({select_i[p*int'(SelectW)+:SelectW],
+                          weight_i[(p*int'(Simd)+s)*int'(WeightBits)+:WeightBits]});
         end
       end
-    end
-    if (SelectBits == 0) begin : g_unselected
-      logic unused_select;
-      assign unused_select = ^select_i;
     end
 
     nf_table #(
@@ -99,8 +102,13 @@ module nf_mac_plain #(
     ) u_decode (
       .clk_i,
       .index_i(index),
-      .data_o(operand_q)
+      .data_o(decoded)
     );
+
+    always_comb begin
+      // verilator unroll_disable
+      for (int i = 0; i < int'(Pe * Simd); i++) operands[i] = $signed(decoded[i]);
+    end
   end
 
   // ---------------------------------------------------------------- flags beside the data
@@ -115,44 +123,62 @@ module nf_mac_plain #(
   end
 
   // ---------------------------------------------------------------- products, sum, accumulate
-  for (genvar p = 0; p < Pe; p++) begin : g_lane
-    logic [Simd*ProductBits-1:0] products;
-    logic signed [SumBits-1:0] sum;
-    logic signed [AccBits-1:0] acc_q;
+  logic signed [ActBits:0] act [ActLanes];
+  logic signed [ProductBits-1:0] product [Pe*Simd];
+  logic signed [ProductBits-1:0] product_q [Pe*Simd];
+  logic signed [SumBits-1:0] sum [Pe];
+  logic signed [AccBits-1:0] total [Pe];
+  logic signed [AccBits-1:0] acc_q [Pe];
 
-    for (genvar s = 0; s < Simd; s++) begin : g_product
-      logic signed [ActBits:0] act;
-      logic signed [OperandBits-1:0] operand;
+  always_comb begin
+    // verilator unroll_disable
+    for (int i = 0; i < int'(ActLanes); i++) begin
       // The zero on top makes the unsigned activation a signed factor.
-      assign act = {1'b0, act_i[(SharedActs ? s : p)*ActBits+:ActBits]};
-      assign operand = operand_q[(p*Simd+s)*OperandBits+:OperandBits];
-      if (UseDsp) begin : g_dsp
-        (* use_dsp = "yes" *) logic signed [ProductBits-1:0] product_q;
-        always_ff @(posedge clk_i) product_q <= ProductBits'(act) * ProductBits'(operand);
-        assign products[s*ProductBits+:ProductBits] = product_q;
-      end else begin : g_lut
-        (* use_dsp = "no" *) logic signed [ProductBits-1:0] product_q;
-        always_ff @(posedge clk_i) product_q <= ProductBits'(act) * ProductBits'(operand);
-        assign products[s*ProductBits+:ProductBits] = product_q;
+      act[i] = {1'b0, act_i[i*int'(ActBits)+:ActBits]};
+    end
+  end
+  always_comb begin
+    // verilator unroll_disable
+    for (int p = 0; p < int'(Pe); p++) begin
+      // verilator unroll_disable
+      for (int s = 0; s < int'(Simd); s++) begin
+        product[p*int'(Simd)+s] = ProductBits'(act[SharedActs ? s : p])
+                                  * ProductBits'(operands[p*int'(Simd)+s]);
       end
     end
+  end
+  if (UseDsp) begin : g_dsp
+    (* use_dsp = "yes" *) logic signed [ProductBits-1:0] dsp_q [Pe*Simd];
+    always_ff @(posedge clk_i) dsp_q <= product;
+    assign product_q = dsp_q;
+  end else begin : g_logic
+    (* use_dsp = "no" *) logic signed [ProductBits-1:0] logic_q [Pe*Simd];
+    always_ff @(posedge clk_i) logic_q <= product;
+    assign product_q = logic_q;
+  end
 
-    nf_adder_tree #(
-      .Terms(Simd),
-      .Bits(ProductBits)
-    ) u_tree (
-      .clk_i,
-      .terms_i(products),
-      .sum_o(sum)
-    );
+  nf_adder_tree #(
+    .Lanes(Pe),
+    .Terms(Simd),
+    .Bits(ProductBits)
+  ) u_tree (
+    .clk_i,
+    .terms_i(product_q),
+    .sum_o(sum)
+  );
 
-    always_ff @(posedge clk_i) begin
-      if (valid_q[Stages-1]) acc_q <= (first_q[Stages-1] ? '0 : acc_q) + AccBits'(sum);
+  always_comb begin
+    // verilator unroll_disable
+    for (int p = 0; p < int'(Pe); p++) begin
+      total[p] = (first_q[Stages-1] ? '0 : acc_q[p]) + AccBits'(sum[p]);
     end
-    assign acc_o[p*AccBits+:AccBits] = acc_q;
-    // The proven accumulator may be narrower than what the worst operands could sum to.
-    logic unused_sum;
-    assign unused_sum = ^sum;
+  end
+  always_ff @(posedge clk_i) begin
+    if (valid_q[Stages-1]) acc_q <= total;
+  end
+  always_comb begin
+    // verilator unroll_disable
+    for (int p = 0; p < int'(Pe); p++) acc_o[p*int'(AccBits)+:AccBits] = acc_q[p];
   end
 
   always_ff @(posedge clk_i) begin

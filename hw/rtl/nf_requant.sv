@@ -72,40 +72,54 @@ module nf_requant #(
   assign last_o = last_q[Stages-1];
   assign end_o = end_q[Stages-1];
 
-  for (genvar lane = 0; lane < Lanes; lane++) begin : g_lane
-    logic [ParamBits-1:0] param;
-    logic signed [AccBits-1:0] acc_q, biased_q;
-    logic signed [17:0] multiplier_q;
-    logic signed [ProductBits-1:0] product_q, product2_q;
-    logic [2:0][ShiftBits-1:0] shift_q;
-    logic [3:0][CodeBits:0] zero_q;
-    logic signed [HalfBits-1:0] half_q;
-    logic signed [SumBits-1:0] sum;
-    logic signed [SumBits-2:0] rounded_q;
-    logic [CodeBits-1:0] code_q;
+  // One array per register, all lanes in one loop; suffixes count the stages.
+  logic signed [AccBits-1:0] acc_1 [Lanes], acc_d1 [Lanes];
+  logic signed [AccBits-1:0] biased_2 [Lanes], biased_d2 [Lanes];
+  logic signed [17:0] multiplier_2 [Lanes], multiplier_d2 [Lanes];
+  logic signed [ProductBits-1:0] product_3 [Lanes], product_d3 [Lanes], product_4 [Lanes];
+  logic [ShiftBits-1:0] shift_2 [Lanes], shift_d2 [Lanes], shift_3 [Lanes], shift_4 [Lanes];
+  logic signed [HalfBits-1:0] half_5 [Lanes], half_d5 [Lanes];
+  logic [CodeBits:0] zero_2 [Lanes], zero_d2 [Lanes], zero_3 [Lanes], zero_4 [Lanes];
+  logic [CodeBits:0] zero_5 [Lanes];
+  logic signed [SumBits-2:0] rounded_6 [Lanes], rounded_d6 [Lanes];
+  logic [CodeBits-1:0] code_7 [Lanes], code_d7 [Lanes];
 
-    assign param = param_i[lane*ParamBits+:ParamBits];
-    assign sum = SumBits'(half_q) + $signed(SumBits'(zero_q[3]));
-    // The lowest bit is half a code; it has done its rounding.
-    logic unused_half;
-    assign unused_half = sum[0];
-
-    always_ff @(posedge clk_i) begin
-      acc_q <= acc_i[lane*AccBits+:AccBits];
-      // param stands beside acc_q.
-      biased_q <= acc_q + $signed(param[0+:AccBits]);
-      multiplier_q <= {1'b0, param[AccBits+:17]};
-      product_q <= ProductBits'(biased_q) * ProductBits'(multiplier_q);
-      product2_q <= product_q;
-      shift_q <= {shift_q[1:0], param[AccBits+17+:ShiftBits]};
-      half_q <= HalfBits'(WideBits'(product2_q) >>> (ShiftLow - 1)) >>> shift_q[2];
-      zero_q <= {zero_q[2:0], param[AccBits+17+ShiftBits+:CodeBits+1]};
-      rounded_q <= sum[SumBits-1:1];
-      if (rounded_q < LowCode) code_q <= CodeBits'(Low);
-      else if (rounded_q > HighCode) code_q <= CodeBits'(High);
-      else code_q <= rounded_q[CodeBits-1:0];
+  always_comb begin
+    // verilator unroll_disable
+    for (int i = 0; i < int'(Lanes); i++) begin
+      acc_d1[i] = acc_i[i*int'(AccBits)+:AccBits];
+      // Parameters stand beside the accumulator's first register.
+      biased_d2[i] = acc_1[i] + $signed(param_i[i*int'(ParamBits)+:AccBits]);
+      multiplier_d2[i] = {1'b0, param_i[i*int'(ParamBits)+int'(AccBits)+:17]};
+      shift_d2[i] = param_i[i*int'(ParamBits)+int'(AccBits)+17+:ShiftBits];
+      zero_d2[i] = param_i[i*int'(ParamBits)+int'(AccBits+ShiftBits)+17+:CodeBits+1];
+      product_d3[i] = ProductBits'(biased_2[i]) * ProductBits'(multiplier_2[i]);
+      half_d5[i] = HalfBits'(WideBits'(product_4[i]) >>> (ShiftLow - 1)) >>> shift_4[i];
+      // The lowest bit is half a code; it has done its rounding.
+      rounded_d6[i] = (SumBits-1)'((SumBits'(half_5[i]) + $signed(SumBits'(zero_5[i]))) >>> 1);
+      if (rounded_6[i] < LowCode) code_d7[i] = CodeBits'(Low);
+      else if (rounded_6[i] > HighCode) code_d7[i] = CodeBits'(High);
+      else code_d7[i] = rounded_6[i][CodeBits-1:0];
+      code_o[i*int'(CodeBits)+:CodeBits] = code_7[i];
     end
-    assign code_o[lane*CodeBits+:CodeBits] = code_q;
+  end
+
+  always_ff @(posedge clk_i) begin
+    acc_1 <= acc_d1;
+    biased_2 <= biased_d2;
+    multiplier_2 <= multiplier_d2;
+    shift_2 <= shift_d2;
+    zero_2 <= zero_d2;
+    product_3 <= product_d3;
+    shift_3 <= shift_2;
+    zero_3 <= zero_2;
+    product_4 <= product_3;
+    shift_4 <= shift_3;
+    zero_4 <= zero_3;
+    half_5 <= half_d5;
+    zero_5 <= zero_4;
+    rounded_6 <= rounded_d6;
+    code_7 <= code_d7;
   end
 endmodule
 

@@ -4,7 +4,7 @@
 //
 //   data_o[lane] = entries[index_i[lane]]
 //
-// Every lane has its own read of a constant table, so synthesis reduces it to the logic that the
+// Every lane reads the same constant table, so synthesis reduces a lane to the logic that the
 // entries need: none for an identity, one inverter for a symmetric code.
 //
 // Latency:       1 cycle.
@@ -19,22 +19,23 @@ module nf_table #(
   parameter int unsigned DataBits = 4,   // bits of an entry
   parameter string File = ""             // 2**IndexBits hexadecimal entries ($readmemh)
 ) (
-  input  wire logic                       clk_i,
-  input  wire logic [Lanes*IndexBits-1:0] index_i,
-  output logic [Lanes*DataBits-1:0]       data_o
+  input  wire logic                 clk_i,
+  input  wire logic [IndexBits-1:0] index_i [Lanes],
+  output logic [DataBits-1:0]       data_o [Lanes]
 );
-  for (genvar lane = 0; lane < Lanes; lane++) begin : g_lane
-    // Logic, not block memory: the table is small and there are many lanes. (Yosys has no read-only
-    // memory of style "distributed"; this is its name for logic.)
-    (* logic_block = 1 *)
-    logic [DataBits-1:0] entries [2**IndexBits];
+  // Logic, not block memory: the table is small and there are many lanes. (Yosys has no read-only
+  // memory of style "distributed"; this is its name for logic.)
+  (* logic_block = 1 *)
+  logic [DataBits-1:0] entries [2**IndexBits];
+  logic [DataBits-1:0] data [Lanes];
 
-    initial $readmemh(File, entries);
+  initial $readmemh(File, entries);
 
-    always_ff @(posedge clk_i) begin
-      data_o[lane*DataBits+:DataBits] <= entries[index_i[lane*IndexBits+:IndexBits]];
-    end
+  always_comb begin
+    // verilator unroll_disable
+    for (int lane = 0; lane < int'(Lanes); lane++) data[lane] = entries[index_i[lane]];
   end
+  always_ff @(posedge clk_i) data_o <= data;
 endmodule
 
 `default_nettype wire

@@ -59,9 +59,10 @@ module nf_window #(
   localparam int unsigned OutW = (Width + PadLeft + PadRight - KernelW) / StrideW + 1;
   localparam int unsigned GroupFolds = ChannelFolds / Groups;
   localparam int unsigned Depth = BufferPixels * ChannelFolds;
-  localparam int unsigned SpanRows = (KernelH < Height) ? KernelH : Height;
   localparam int unsigned SpanCols = (KernelW < Width) ? KernelW : Width;
-  localparam int unsigned MinPixels = (SpanRows - 1) * Width + SpanCols;
+  // With more kernel rows than picture rows the upper windows of two lines begin in the same row.
+  localparam int unsigned MinPixels =
+      (KernelH > Height) ? Height * Width : (KernelH - 1) * Width + SpanCols;
 
   if (ChannelFolds % Groups != 0) begin : g_check_groups
     $fatal(1, "Groups (%0d) must divide ChannelFolds (%0d)", Groups, ChannelFolds);

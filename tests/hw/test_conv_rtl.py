@@ -69,6 +69,7 @@ CASES = {
     "multiplier": ((4, 12, 3, 1, 1, 4), {"codebook": True, "act_bits": 4}, (5, 5), (3, 1)),
     "codebook": ((4, 6, 3, 1, 1), {"codebook": True, "act_bits": 6, **LAYER}, (4, 6), (2, 4)),
     "tiny map": ((4, 4, 3, 2, 1), {"weight_bits": 2, "act_bits": 4}, (2, 1), (2, 2)),
+    "low map": ((3, 4, 3, 1, (1, 1, 2, 1)), {"act_bits": 4}, (2, 10), (4, 1)),
     "serial": ((5, 3, 3, 1, 1), {"act_bits": 7, "weight_bits": 3}, (4, 4), (1, 1)),
 }
 
