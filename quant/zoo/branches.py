@@ -74,9 +74,12 @@ class BranchBlock(nn.Module):
         self.shape = shape
         self._parts: list[Branch] = []  # a plain list; the modules are registered by name
         for name, branch in branches.items():
-            several = isinstance(branch, list)
-            self.add_module(name, nn.ModuleList(branch) if several else branch)
-            self._parts += branch if isinstance(branch, list) else [branch]
+            if isinstance(branch, list):
+                self.add_module(name, nn.ModuleList(branch))
+                self._parts += branch
+            else:
+                self.add_module(name, branch)
+                self._parts.append(branch)
         self.act = nn.ReLU()
 
     def forward(self, x: Tensor) -> Tensor:

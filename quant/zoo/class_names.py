@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Names of the 80 classes of COCO detection, in the order in which detectors number them."""
+"""Names of classes: the 80 of COCO detection, in the order in which detectors number them."""
 
 COCO_NAMES: tuple[str, ...] = (
     "person",
@@ -83,3 +83,10 @@ COCO_NAMES: tuple[str, ...] = (
     "hair drier",
     "toothbrush",
 )
+
+
+def coco_or_numbered(classes: int) -> tuple[str, ...]:
+    """Return COCO's names for 80 classes, ``class 0`` and so on otherwise."""
+    if classes == len(COCO_NAMES):
+        return COCO_NAMES
+    return tuple(f"class {i}" for i in range(classes))

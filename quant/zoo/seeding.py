@@ -3,16 +3,22 @@
 
 Random weights alone make poor stand-ins: after dozens of layers the activations vanish, explode or
 no longer depend on the image. Batch normalisation statistics measured on noise keep every layer's
-values near unit variance, as training would.
+values near one size. Offsets above zero keep the activations away from their bend most of the
+time; without them each layer magnifies what one image differs from another, and after fifty layers
+any image but the measured ones overflows the scales.
 """
 
 import torch
-from torch import nn
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 from quant.zoo.head import Detect
 
 SIDE = 128
-BATCH = 4
+BATCH = 8
+OCTAVES = (1, 4, 16, 64, 128)
+# A channel that hardly moves on this noise must not be blown up by another image.
+LEAST_VARIANCE = 0.1
 HEAD_DEVIATION = 0.02
 OBJECTS_PER_IMAGE = 4.0
 
@@ -23,8 +29,7 @@ def seed_weights(
     """Fill a network with seeded weights and matching batch normalisation statistics, in place.
 
     Args:
-        module: Network that maps float32 [N, 3, H, W]; the sides must be free to change (a
-            ``Detect`` head is left in training mode while it is measured).
+        module: Network that maps float32 [N, 3, H, W], in training mode for any H and W.
         seed: Seed of every draw.
         mean: Mean of the network's input, for the noise that is measured.
         deviation: Standard deviation of the network's input.
@@ -44,8 +49,8 @@ def seed_weights(
                     if layer.bias is not None:
                         layer.bias.copy_(normal(layer.bias, 0.0, 0.1))
                 case nn.BatchNorm2d():
-                    layer.weight.copy_(normal(layer.weight, 1.0, 0.2).clamp(0.4, 1.6))
-                    layer.bias.copy_(normal(layer.bias, 0.0, 0.3))
+                    layer.weight.copy_(normal(layer.weight, 0.5, 0.1).clamp(0.2, 0.8))
+                    layer.bias.copy_(normal(layer.bias, 0.6, 0.3))
                     norms.append((layer, layer.momentum))
                 case _ if hasattr(layer, "implicit"):
                     parameter = layer.get_parameter("implicit")
@@ -53,11 +58,25 @@ def seed_weights(
         for layer in module.modules():
             if isinstance(layer, Detect):
                 layer.set_prior(OBJECTS_PER_IMAGE)  # few boxes on any image, as after training
-        noise = torch.randn((BATCH, 3, SIDE, SIDE), generator=generator) * deviation + mean
         module.train()
         for norm, _ in norms:
             norm.momentum = 1.0  # the statistics of this batch, nothing of the start
-        module(noise)
+        module(_noise(generator) * deviation + mean)
     for norm, momentum in norms:
         norm.momentum = momentum
+        variance = norm.get_buffer("running_var")
+        variance.clamp_(min=LEAST_VARIANCE * float(variance.mean()))
     module.eval()
+
+
+def _noise(generator: torch.Generator) -> Tensor:
+    """Return float32 [BATCH, 3, SIDE, SIDE] of unit variance with as much in flat areas as in fine.
+
+    White noise would average out in deep layers, where photographs do not.
+    """
+    total = torch.zeros((BATCH, 3, SIDE, SIDE))
+    for cells in OCTAVES:
+        grid = torch.randn((BATCH, 3, cells, cells), generator=generator)
+        total += F.interpolate(grid, size=(SIDE, SIDE), mode="nearest")
+    total *= len(OCTAVES) ** -0.5
+    return total

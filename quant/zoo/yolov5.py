@@ -9,9 +9,10 @@ from torch import Tensor
 from quant.errors import InputFileError, UnsupportedLayerError
 from quant.hostspec import Decode, HostSpec
 from quant.zoo.checkpoint import load_into, read_json, read_weights
-from quant.zoo.class_names import COCO_NAMES
+from quant.zoo.class_names import COCO_NAMES, coco_or_numbered
 from quant.zoo.described import DescribedModel, Description
 from quant.zoo.loaded import LoadedModel
+from quant.zoo.seeding import seed_weights
 
 # (depth multiple, width multiple) of each size
 SIZES: dict[str, tuple[float, float]] = {
@@ -118,10 +119,24 @@ def load_yolov5_size(
             "JSON beside it"
         )
     classes = max(len(heads[0]) // ANCHORS_PER_SCALE - 5, 0)
-    coco = classes == len(COCO_NAMES)
-    names = COCO_NAMES if coco else tuple(f"class {i}" for i in range(classes))
+    names = coco_or_numbered(classes)
     value = Description.from_json(yolov5_description(size, names), f"yolov5{size}", image_size)
     return load_described(tensors, value, weights, weights.stem)
+
+
+def seeded_yolov5(size: str, seed: int, image_size: tuple[int, int] | None = None) -> LoadedModel:
+    """Build a size of the family with seeded weights and COCO's classes.
+
+    Raises:
+        UnsupportedLayerError: The size is not known.
+        QuantizationError: The image size is not a multiple of the largest stride.
+    """
+    name = f"yolov5{size}"
+    value = Description.from_json(yolov5_description(size), name, image_size)
+    module = DescribedModel(value)
+    seed_weights(module, seed)
+    module.requires_grad_(False)
+    return LoadedModel(module, detector_host(module, value, "yolov5"), name)
 
 
 def load_described(

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from quant.errors import InputFileError, UnsupportedLayerError
 from quant.zoo.checkpoint import load_into, read_weights
-from quant.zoo.class_names import COCO_NAMES
+from quant.zoo.class_names import coco_or_numbered
 from quant.zoo.described import DescribedModel, Description
 from quant.zoo.head import Anchors
 from quant.zoo.loaded import LoadedModel
@@ -151,17 +151,11 @@ def load_yolov7(
     classes = max(len(heads[0]) // ANCHORS_PER_SCALE - 5, 0)
     return build_yolov7(
         yolov7_description(variant, form, classes),
-        names_of(classes),
+        coco_or_numbered(classes),
         image_size=image_size,
         tensors=tensors,
         source=weights,
     )
-
-
-def names_of(classes: int) -> tuple[str, ...]:
-    """Return COCO's names for 80 classes, numbers otherwise."""
-    coco = classes == len(COCO_NAMES)
-    return COCO_NAMES if coco else tuple(f"class {i}" for i in range(classes))
 
 
 def _conv(source: int, filters: int, kernel: int = 1, stride: int = 1) -> Layer:
