@@ -5,6 +5,7 @@
 // Codes fill a beat from bit 0; the padding above them is ignored on input and zero on output.
 // Frames are counted, so s_axis_0_tlast is ignored: a frame has exactly Channels*Height*Width codes.
 //
+// Parameters:    as nf_conv, with the same units and ranges.
 // Latency, throughput, back-pressure: as nf_conv.
 // Golden:        sim.golden.conv
 `default_nettype none
