@@ -3,6 +3,8 @@
 
 from torch import nn
 
+from quant.zoo.operation import Operation
+
 
 class ModulePaths:
     """Follows which module is running and names what happens inside it."""
@@ -39,6 +41,8 @@ class ModulePaths:
 
     def kind(self, function: str) -> str:
         """Return what a user calls the running call: class of a torch layer, else function."""
+        if self._stack and isinstance(self._stack[-1][1], Operation):
+            return self._stack[-1][1].kind
         if self._stack and _is_torch_layer(self._stack[-1][1]):
             return type(self._stack[-1][1]).__name__
         return function
@@ -60,5 +64,7 @@ class ModulePaths:
 
 
 def _is_torch_layer(module: nn.Module) -> bool:
+    """Whether the calls of a module are named like the module."""
     where = type(module).__module__
-    return where.startswith("torch.nn.modules") and not where.endswith("container")
+    layer = where.startswith("torch.nn.modules") and not where.endswith("container")
+    return layer or isinstance(module, Operation)
