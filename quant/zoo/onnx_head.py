@@ -222,8 +222,9 @@ class _Probe:
         }
 
     def _decode(self, values: dict[str, torch.Tensor]) -> Array:
-        made: Array = self._module.run_from({**self._constants, **values}, self._output).numpy()
-        return made[0]
+        made = self._module.run_from({**self._constants, **values}, self._output)
+        rows: Array = made[0].numpy()
+        return rows
 
     def _block(self, rows: Array, index: int) -> Array:
         """Return the decoded rows of one scale, [anchors, height, width, fields].
@@ -249,4 +250,5 @@ def _formula(raw: Array, stride: int, anchors: tuple[tuple[float, float], ...]) 
     s[:, 0] = (2 * s[:, 0] - 0.5 + columns) * stride
     s[:, 1] = (2 * s[:, 1] - 0.5 + rows) * stride
     s[:, 2:4] = (2 * s[:, 2:4]) ** 2 * np.array(anchors)[:, :, None, None]
-    return np.moveaxis(s, 1, 3)
+    decoded: Array = np.moveaxis(s, 1, 3)
+    return decoded

@@ -64,8 +64,9 @@ def letterbox(image: NDArray[np.uint8], spec: HostSpec) -> tuple[NDArray[np.uint
     """Resize an image onto the network's canvas.
 
     ``center`` and ``top_left`` keep the aspect ratio: both axes use the smaller of the two size
-    ratios, sizes round half up to whole pixels, and ``spec.pad_value`` fills the rest (with
-    ``center``, an odd rest has its extra line at the bottom or right). ``squash`` fills the canvas.
+    ratios, and ``spec.pad_value`` fills the rest. With ``center``, sizes round half up to whole
+    pixels, and an odd rest has its extra line at the bottom or right; with ``top_left``, sizes are
+    cut to whole pixels, as YOLOX was trained and measured. ``squash`` fills the canvas.
     Interpolation is bilinear, and skipped when the size already fits.
 
     Args:
@@ -147,8 +148,9 @@ def _place(width: int, height: int, spec: HostSpec) -> tuple[int, int, int, int]
     if spec.place == "squash":
         return spec.width, spec.height, 0, 0
     ratio = min(spec.width / width, spec.height / height)
-    new_w = min(max(math.floor(width * ratio + 0.5), 1), spec.width)
-    new_h = min(max(math.floor(height * ratio + 0.5), 1), spec.height)
+    rounding = 0.0 if spec.place == "top_left" else 0.5
+    new_w = min(max(math.floor(width * ratio + rounding), 1), spec.width)
+    new_h = min(max(math.floor(height * ratio + rounding), 1), spec.height)
     match spec.place:
         case "center":
             return new_w, new_h, (spec.width - new_w) // 2, (spec.height - new_h) // 2
