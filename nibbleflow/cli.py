@@ -23,15 +23,20 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-MODEL_HELP = "'demo', a .safetensors file (JSON beside it, or --arch), or package.module:callable."
+MODEL_HELP = (
+    "'demo', a .safetensors file (JSON beside it, or --arch), an official .pt file, an .onnx file, "
+    "'arch:NAME' (seeded weights, see --seed), or package.module:callable (your code, which is run)."
+)
 JsonFile = Annotated[Path | None, typer.Option("--json", help="Write the result as JSON here.")]
 Build = Annotated[Path, typer.Argument(help="A build folder.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace what exists.")]
 Model = Annotated[str, typer.Argument(help=MODEL_HELP)]
 Outputs = Annotated[str, typer.Option(help="End the integer graph at these tensors: NAME,…")]
-Arch = Annotated[str | None, typer.Option(help="Architecture, when no JSON is there.")]
-Decode = Annotated[str | None, typer.Option(help="What the outputs mean: none or classify.")]
-Seed = Annotated[int | None, typer.Option(help="Of the weights of an architecture alone.")]
+Arch = Annotated[str | None, typer.Option(help="Architecture of a .safetensors file.")]
+Decode = Annotated[
+    str | None, typer.Option(help="yolov5, yolov7, yolox, classify or none: what the outputs mean.")
+]
+Seed = Annotated[int | None, typer.Option(help="Of the weights of arch:NAME.")]
 Size = Annotated[str | None, typer.Option("--img", help="Input size: 640 or HEIGHTxWIDTH.")]
 Nodes = Annotated[str, typer.Option(help="all-convs, all, or NAME,…")]
 Limit = Annotated[int | None, typer.Option(help="Use at most so many images.")]
@@ -95,11 +100,11 @@ def quantize(
     act_bits: Annotated[int, typer.Option(help="Bits of inner activations, 4 to 8.")] = 8,
     edge_bits: Annotated[int, typer.Option(help="Weight bits of stem and head.")] = 8,
     stem_act_bits: Annotated[int | None, typer.Option(help="Bits of the stem's output.")] = None,
-    output_bits: Annotated[int, typer.Option(help="Bits of the outputs, 8 to 16.")] = 8,
+    output_bits: Annotated[int, typer.Option(help="Bits of the outputs, 8 to 16.")] = 16,
     scheme: Annotated[str, typer.Option(help="affine or symmetric.")] = "affine",
     granularity: Annotated[str, typer.Option(help="layer or filter.")] = "filter",
     weight_clip: Annotated[str, typer.Option(help="auto, minmax or mse.")] = "auto",
-    observer: Annotated[str, typer.Option(help="minmax, percentile or mse.")] = "mse",
+    observer: Annotated[str, typer.Option(help="auto, minmax, percentile, mse.")] = "auto",
     percentile: Annotated[float, typer.Option(help="Share kept, in percent.")] = 99.99,
     correction: Annotated[str, typer.Option(help="none, mean or moments.")] = "moments",
     layer: Annotated[

@@ -10,9 +10,11 @@ from quant.ptq.observers import RangeMethod
 from quant.weights import Granularity
 
 WeightClip = Literal["auto", "minmax", "mse"]
+ObserverChoice = Literal["auto", "minmax", "percentile", "mse"]
 Correction = Literal["none", "mean", "moments"]
-# From this many weight bits on, clipping costs more at the outliers than it gains in resolution.
-FULL_RANGE_BITS = 6
+# From this many bits on, clipping costs more at the outliers than it gains in resolution.
+FULL_RANGE_WEIGHT_BITS = 6
+FULL_RANGE_ACT_BITS = 7
 MIN_WEIGHT_BITS, MAX_WEIGHT_BITS = 2, 8
 MIN_ACT_BITS, MAX_ACT_BITS = 4, 8
 SCHEMES = ("affine", "symmetric")
@@ -88,7 +90,8 @@ class QuantizeSettings:
         granularity: ``layer`` or ``filter``.
         weight_clip: Range of a weight group: its extremes (``minmax``), the clipped range of least
             squared error (``mse``), or ``auto``: ``mse`` below 6 bits, ``minmax`` from 6 bits on.
-        observer: Range of an activation.
+        observer: Range of an activation: ``minmax``, ``percentile``, ``mse`` (least squared error),
+            or ``auto``: ``mse`` below 7 bits, ``minmax`` from 7 bits on.
         percentile: Share kept by the ``percentile`` observer, in percent.
         correction: What compensates rounding and clipping without any training: ``none``; ``mean``
             (the mean error of the quantized weights moves into the bias); ``moments`` (per filter,
@@ -100,11 +103,11 @@ class QuantizeSettings:
     act_bits: int = 8
     edge_bits: int = 8
     stem_act_bits: int | None = None
-    output_bits: int = 8
+    output_bits: int = 16
     scheme: Literal["affine", "symmetric"] = "affine"
     granularity: Granularity = Granularity.FILTER
     weight_clip: WeightClip = "auto"
-    observer: RangeMethod = "mse"
+    observer: ObserverChoice = "auto"
     percentile: float = 99.99
     correction: Correction = "moments"
     overrides: tuple[LayerOverride, ...] = ()
@@ -125,7 +128,7 @@ class QuantizeSettings:
         _need("--scheme", self.scheme, SCHEMES)
         _need("--granularity", self.granularity, GRANULARITIES)
         _need("--weight-clip", self.weight_clip, ("auto", "minmax", "mse"))
-        _need("--observer", self.observer, ("minmax", "percentile", "mse"))
+        _need("--observer", self.observer, ("auto", "minmax", "percentile", "mse"))
         _need("--correction", self.correction, ("none", "mean", "moments"))
         if not 50.0 < self.percentile <= 100.0:
             raise QuantizationError(f"--percentile: {self.percentile} must be in (50, 100]")
@@ -174,10 +177,16 @@ class QuantizeSettings:
                 bits = override.weight_bits
         return bits
 
+    def range_method_of(self, bits: int) -> RangeMethod:
+        """Return how the range of a ``bits``-bit activation is chosen."""
+        if self.observer == "auto":
+            return "minmax" if bits >= FULL_RANGE_ACT_BITS else "mse"
+        return self.observer
+
     def weight_clip_of(self, bits: int) -> Literal["minmax", "mse"]:
         """Return how the range of ``bits``-bit weights is chosen."""
         if self.weight_clip == "auto":
-            return "minmax" if bits >= FULL_RANGE_BITS else "mse"
+            return "minmax" if bits >= FULL_RANGE_WEIGHT_BITS else "mse"
         return self.weight_clip
 
     def act_bits_of(self, name: str, *, stem: bool) -> int:

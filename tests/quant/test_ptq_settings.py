@@ -36,7 +36,7 @@ def test_override_of_another_form_is_refused(text):
             {"granularity": "c-shape"},
             "--granularity 'c-shape' is not available; choose layer, filter",
         ),
-        ({"observer": "kl"}, "--observer 'kl' is not available; choose minmax, percentile, mse"),
+        ({"observer": "kl"}, "--observer 'kl' is not available; choose auto, minmax, percentile, mse"),
         ({"percentile": 50.0}, "--percentile: 50.0 must be in (50, 100]"),
     ],
 )
@@ -68,6 +68,7 @@ def test_an_override_that_matches_nothing_is_refused():
         settings.check_patterns(["model.0.conv", "model.1.conv"])
 
 
-def test_clipping_only_below_six_bits():
+def test_clipping_only_at_few_bits():
     settings = QuantizeSettings()
+    assert [settings.range_method_of(b) for b in (4, 6, 7, 8)] == ["mse", "mse", "minmax", "minmax"]
     assert [settings.weight_clip_of(b) for b in (2, 5, 6, 8)] == ["mse", "mse", "minmax", "minmax"]
