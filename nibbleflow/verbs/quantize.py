@@ -39,11 +39,11 @@ def quantize(
     act_bits: int = 8,
     edge_bits: int = 8,
     stem_act_bits: int | None = None,
-    output_bits: int = 8,
+    output_bits: int = 16,
     scheme: str = "affine",
     granularity: str = "filter",
     weight_clip: str = "auto",
-    observer: str = "mse",
+    observer: str = "auto",
     percentile: float = 99.99,
     correction: str = "moments",
     layers: Sequence[str] = (),
@@ -70,7 +70,7 @@ def quantize(
         scheme: ``affine`` or ``symmetric``.
         granularity: ``layer`` or ``filter``.
         weight_clip: ``auto``, ``minmax`` or ``mse``.
-        observer: ``minmax``, ``percentile`` or ``mse``.
+        observer: ``auto``, ``minmax``, ``percentile`` or ``mse``.
         percentile: Share kept by the percentile observer, in percent.
         correction: ``none``, ``mean`` or ``moments``.
         layers: Other bits by name: ``NAME=8``, ``NAME=w8``, ``NAME=a8``, ``NAME=w8a8``.
