@@ -25,7 +25,7 @@ app = typer.Typer(
 
 MODEL_HELP = (
     "'demo', a .safetensors file (JSON beside it, or --arch), an official .pt file, an .onnx file, "
-    "'arch:NAME' (seeded weights, see --seed), or package.module:callable (your code, which is run)."
+    "'arch:NAME' (seeded weights, --seed), or package.module:callable (your code, which is run)."
 )
 JsonFile = Annotated[Path | None, typer.Option("--json", help="Write the result as JSON here.")]
 Build = Annotated[Path, typer.Argument(help="A build folder.")]

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from nibbleflow.folders import RANDOM, is_random
 from quant.errors import InputFileError
 from quant.hostspec import HostSpec
-from quant.zoo.random_images import RANDOM_COUNT, RANDOM_SEED, random_image
+from quant.zoo.random_images import RANDOM_SEED, random_count, random_image
 from quant.zoo.shapes import CALIBRATION_COUNT, CALIBRATION_SEED, shapes_sample
 from sim.host import letterbox, list_images, read_image
 
@@ -41,7 +41,7 @@ class Pictures:
         self._generated = 0 if folders else CALIBRATION_COUNT
         self._random = any(is_random(folder) for folder in folders)
         if self._random:
-            self._generated = _random_count(folders)
+            self._generated = _asked_count(folders) or random_count(size)
             self._make = lambda index: random_image(index, size)
         else:
             for folder in folders:
@@ -90,7 +90,7 @@ def _shapes(index: int, size: tuple[int, int]) -> Pixels:
     return np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2BGR), np.uint8)
 
 
-def _random_count(folders: Sequence[str | Path]) -> int:
+def _asked_count(folders: Sequence[str | Path]) -> int | None:
     """Return the number of random images that the one ``--calib`` value asks for."""
     if len(folders) > 1:
         raise InputFileError(
@@ -99,7 +99,7 @@ def _random_count(folders: Sequence[str | Path]) -> int:
         )
     _, colon, count = str(folders[0]).partition(":")
     if not colon:
-        return RANDOM_COUNT
+        return None
     if not count.isdecimal() or int(count) < 1:
         raise InputFileError(f"--calib {folders[0]} is not {RANDOM}:N with N at least 1")
     return int(count)

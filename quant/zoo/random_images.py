@@ -5,10 +5,17 @@ import numpy as np
 import numpy.typing as npt
 
 RANDOM_SEED = 1405
-RANDOM_COUNT = 4
+# Small inputs need more images for the same statistics; large ones would take long.
+_PIXELS = 2 * 640 * 640
+_FEWEST, _MOST = 2, 16
 # White noise alone averages out behind the first large kernels: coarser squares keep deep layers
 # as lively as an image does.
 _SQUARES = (1, 4, 16, 64)
+
+
+def random_count(size: tuple[int, int]) -> int:
+    """Return how many random images calibrate a network of that input (height, width)."""
+    return min(max(_PIXELS // (size[0] * size[1]), _FEWEST), _MOST)
 
 
 def random_image(
@@ -32,4 +39,5 @@ def random_image(
         coarse = rng.random((rows, columns, 3))
         total += coarse.repeat(square, 0).repeat(square, 1)[:height, :width]
     low, high = total.min(), total.max()
-    return np.floor((total - low) / max(high - low, 1e-9) * 255.0 + 0.5).astype(np.uint8)
+    stretched = (total - low) / max(high - low, 1e-9) * 255.0
+    return np.asarray(np.floor(stretched + 0.5), np.uint8)

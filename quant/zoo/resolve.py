@@ -4,18 +4,21 @@
 from pathlib import Path
 
 from quant.errors import InputFileError, UnsupportedLayerError
+from quant.zoo.arches import build_arch
 from quant.zoo.checkpoint import read_json, read_weights
 from quant.zoo.demo import DEMO_WEIGHTS
 from quant.zoo.described import Description
 from quant.zoo.loaded import LoadedModel
 from quant.zoo.named import load_named
-from quant.zoo.yolov5 import SIZES, load_described, load_yolov5, load_yolov5_size
+from quant.zoo.official import load_official
+from quant.zoo.onnx_model import load_onnx
+from quant.zoo.yolov5 import load_described, load_yolov5
 
 ACCEPTED = (
-    "accepted: demo, a .safetensors file with its JSON beside it or --arch, or "
-    "package.module:callable"
+    "accepted: demo, a .safetensors file with its JSON beside it or --arch, an official .pt file, "
+    "an .onnx file, arch:NAME with seeded weights, or package.module:callable"
 )
-_FAMILY = "yolov5"
+_ARCH = "arch:"
 _SUFFIXES = (".safetensors", ".pt", ".pth", ".onnx")
 
 
@@ -35,15 +38,21 @@ def load_model(
     """Load a float model.
 
     Args:
-        spec: ``demo`` for the built-in detector; the path of a ``.safetensors`` file whose
-            description stands beside it with the suffix ``.json``; ``package.module:callable`` for
-            a function of the user's own code, which is then run.
-        arch: Architecture of a ``.safetensors`` file without a JSON: ``yolov5n`` to ``yolov5x``.
-            It overrides the JSON.
-        image_size: (height, width) in pixels; ``None`` for the model's own (640x640 for YOLOv5
-            where the JSON does not say).
-        decode: What the outputs mean, where the model does not say: ``none`` or ``classify``.
-        seed: Of the weights, where the model is an architecture alone.
+        spec: One of
+
+            - ``demo``: the built-in detector;
+            - a ``.safetensors`` file whose description stands beside it with the suffix ``.json``,
+              or whose architecture ``arch`` names;
+            - an official ``.pt`` checkpoint, read without running anything that is in it;
+            - an ``.onnx`` file;
+            - ``arch:NAME``: a known architecture with seeded weights;
+            - ``package.module:callable``: a function of the user's own code, which is then run.
+        arch: One of ``quant.zoo.arches.ARCHES``, for a ``.safetensors`` file; it overrides the
+            JSON.
+        image_size: (height, width) in pixels; ``None`` for the model's own.
+        decode: What the outputs mean, where an ``.onnx`` file or a bare torch module does not
+            say.
+        seed: Of the weights of ``arch:NAME``; ``None`` for 0.
 
     Returns:
         The model in eval mode with its host side.
@@ -53,38 +62,43 @@ def load_model(
         UnsupportedLayerError: The kind of model, a module in it, or an option is not supported.
         QuantizationError: The image size is not a multiple of the largest stride.
     """
-    path = Path(spec)
-    _refuse(spec, "--seed", seed)
+    if spec.startswith(_ARCH):
+        _refuse(spec, {"--arch": arch, "--decode": decode})
+        name = spec.removeprefix(_ARCH)
+        return build_arch(name, weights=None, seed=seed or 0, image_size=image_size)
     if spec == "demo":
         if arch is not None:
             raise UnsupportedLayerError(
                 f"demo is a network of its own and takes no --arch ('{arch}'); leave it out"
             )
-        _refuse(spec, "--decode", decode)
+        _refuse(spec, {"--decode": decode, "--seed": seed})
         return _load_demo(image_size)
-    if path.suffix == ".safetensors":
-        _refuse(spec, "--decode", decode)
-        if arch is None:
-            return load_yolov5(path, path.with_suffix(".json"), image_size)
-        size = arch.removeprefix(_FAMILY)
-        if not arch.startswith(_FAMILY) or size not in SIZES:
-            raise UnsupportedLayerError(
-                f"architecture '{arch}' is not known; known: "
-                + ", ".join(_FAMILY + s for s in SIZES)
-            )
-        return load_yolov5_size(path, size, image_size)
-    if path.suffix in (".pt", ".pth", ".onnx"):
-        raise UnsupportedLayerError(f"model '{spec}' is of a kind not read yet; {ACCEPTED}")
+    path = Path(spec)
+    match path.suffix.lower():
+        case ".safetensors":
+            _refuse(spec, {"--decode": decode, "--seed": seed})
+            if arch is None:
+                return load_yolov5(path, path.with_suffix(".json"), image_size)
+            return build_arch(arch, weights=path, seed=None, image_size=image_size)
+        case ".pt" | ".pth":
+            _refuse(spec, {"--arch": arch, "--decode": decode, "--seed": seed})
+            return load_official(path, image_size)
+        case ".onnx":
+            _refuse(spec, {"--arch": arch, "--seed": seed})
+            return load_onnx(path, decode=decode, image_size=image_size)
+        case _:
+            pass
     if ":" in spec:
-        _refuse(spec, "--arch", arch)
+        _refuse(spec, {"--arch": arch, "--seed": seed})
         return load_named(spec, image_size=image_size, decode=decode)
     raise InputFileError(f"model '{spec}' is not known; {ACCEPTED}")
 
 
-def _refuse(spec: str, option: str, value: object) -> None:
-    """Refuse an option that says nothing about this kind of model, instead of ignoring it."""
-    if value is not None:
-        raise UnsupportedLayerError(f"'{spec}' takes no {option} ('{value}'); leave it out")
+def _refuse(spec: str, options: dict[str, object]) -> None:
+    """Refuse options that say nothing about this kind of model, instead of ignoring them."""
+    for option, value in options.items():
+        if value is not None:
+            raise UnsupportedLayerError(f"'{spec}' takes no {option} ('{value}'); leave it out")
 
 
 def _load_demo(image_size: tuple[int, int] | None) -> LoadedModel:
