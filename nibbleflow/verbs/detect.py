@@ -20,6 +20,7 @@ from sim.host import (
     best_classes,
     class_logits,
     draw_detections,
+    enlarge,
     letterbox,
     read_image,
     save_png,
@@ -73,7 +74,9 @@ def detect(
     found = {n: boxes_of(tensors, host, placement) for n, (tensors, host) in outputs.items()}
     shown = {name: d.above(confidence) for name, d in found.items()}
     names = bundle.host.class_names
-    picture = side_by_side([(n, draw_detections(pixels, d, names)) for n, d in shown.items()])
+    picture = side_by_side(
+        [(n, draw_detections(*enlarge(pixels, d), names)) for n, d in shown.items()]
+    )
     target = Path(output) if output else folder.report / "detect.png"
     target.parent.mkdir(parents=True, exist_ok=True)
     save_png(picture, target)

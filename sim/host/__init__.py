@@ -15,7 +15,7 @@ from sim.host.coco import Accuracy, evaluate
 from sim.host.dataset import Dataset, DatasetImage, read_dataset
 from sim.host.decode import Candidates, ScoreForm, decode_boxes, sigmoid
 from sim.host.detector import Detections, dequantize, detect, gather_scales
-from sim.host.draw import draw_detections, save_png, side_by_side
+from sim.host.draw import draw_detections, enlarge, save_png, side_by_side
 from sim.host.images import list_images, read_image
 from sim.host.nms import Kept, NmsSettings, suppress
 from sim.host.preprocess import Placement, input_codes, letterbox, normalise
@@ -38,6 +38,7 @@ __all__ = [
     "dequantize",
     "detect",
     "draw_detections",
+    "enlarge",
     "evaluate",
     "gather_scales",
     "input_codes",

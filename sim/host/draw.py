@@ -19,6 +19,28 @@ _WHITE, _BLACK = (255, 255, 255), (0, 0, 0)
 _HUE_STEP = 0.618033988749895
 
 
+LEAST_SIDE_PX = 480
+
+
+def enlarge(
+    image: NDArray[np.uint8], detections: Detections, least_px: int = LEAST_SIDE_PX
+) -> tuple[NDArray[np.uint8], Detections]:
+    """Repeat the pixels of a small image so that labels have room, and scale its boxes along.
+
+    Args:
+        image: uint8 [height, width, 3].
+        detections: Boxes in the image's pixels.
+        least_px: The longer side comes to at least this many pixels.
+
+    Returns:
+        Image and detections, both larger by the same whole factor (1 leaves them as they are).
+    """
+    factor = max(1, -(-least_px // max(image.shape[:2])))
+    larger = image.repeat(factor, axis=0).repeat(factor, axis=1)
+    boxes = detections.boxes * np.float32(factor)
+    return larger, Detections(boxes, detections.scores, detections.classes)
+
+
 def draw_detections(
     image: NDArray[np.uint8], detections: Detections, class_names: Sequence[str]
 ) -> NDArray[np.uint8]:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from quant.errors import InputFileError
-from sim.host import Detections, draw_detections, read_image, save_png, side_by_side
+from sim.host import Detections, draw_detections, enlarge, read_image, save_png, side_by_side
 
 
 def found(*rows):
@@ -88,3 +88,17 @@ def test_png_cannot_be_written(tmp_path):
     with pytest.raises(InputFileError, match="cannot be written: Is a directory"):
         save_png(picture, tmp_path / "dir.png")
     assert [p.name for p in tmp_path.iterdir()] == ["dir.png"]
+
+
+def test_a_small_image_is_enlarged_with_its_boxes():
+    image = np.arange(2 * 3 * 3, dtype=np.uint8).reshape(2, 3, 3)
+    found = Detections(
+        np.array([[0, 1, 2, 2]], np.float32), np.array([0.5], np.float32), np.array([0])
+    )
+    larger, scaled = enlarge(image, found, 7)
+    assert larger.shape == (6, 9, 3)
+    assert np.array_equal(larger[::3, ::3], image)
+    assert scaled.boxes.tolist() == [[0, 3, 6, 6]]
+    same, kept = enlarge(image, found, 3)
+    assert np.array_equal(same, image)
+    assert np.array_equal(kept.boxes, found.boxes)
