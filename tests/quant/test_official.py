@@ -2,8 +2,6 @@
 import copy
 import json
 import sys
-import types
-import zipfile
 from pathlib import Path
 
 import pytest
@@ -11,153 +9,12 @@ import torch
 from torch import nn
 
 from quant.errors import InputFileError, QuantizationError, UnsupportedLayerError
-from quant.zoo.described import DescribedModel, Description
 from quant.zoo.official import load_official, read_official
 from quant.zoo.yolov5 import load_yolov5, yolov5_description
+from quant.zoo.yolov7 import yolov7_description
 
 REAL = Path(__file__).parents[2].parent / "shared" / "data" / "weights"
 NAMES = ("cat", "dog")
-YOLO = ("Model", "DetectionModel", "Detect", "IDetect")
-COMMON = ("Conv", "C3", "Bottleneck", "SPPF", "SPP", "Concat", "MP", "SP", "SPPCSPC", "RepConv")
-
-
-def fill(module, seed):
-    """Give every parameter and buffer values of its own, exact in float16."""
-    generator = torch.Generator().manual_seed(seed)
-    for name, value in module.state_dict().items():
-        if value.is_floating_point() and not name.endswith("anchors"):
-            drawn = torch.rand(value.shape, generator=generator) * 0.5 + 0.25
-            sign = -1 if name.endswith("weight") and value.ndim == 4 else 1
-            value.copy_(((drawn - (0.5 if sign < 0 else 0)) * 0.5).half().float())
-    return module
-
-
-def build(value, seed=1):
-    return fill(DescribedModel(Description.from_json(value, "test")), seed).eval()
-
-
-class OfficialNames:
-    """While entered, classes of the official paths exist, so that torch can save their objects."""
-
-    def __init__(self, monkeypatch):
-        self._patch = monkeypatch
-
-    def __enter__(self):
-        self.modules = {n: types.ModuleType(n) for n in ("models", "models.yolo", "models.common")}
-        implicit = ("ImplicitA", "ImplicitM")
-        for place, names in (("models.yolo", YOLO), ("models.common", COMMON + implicit)):
-            for name in names:
-                made = type(name, (nn.Module,), {"__module__": place})
-                setattr(self.modules[place], name, made)
-        for name, module in self.modules.items():
-            self._patch.setitem(sys.modules, name, module)
-        return self
-
-    def __exit__(self, *error):
-        for name in self.modules:
-            self._patch.delitem(sys.modules, name)
-
-    def find(self, kind):
-        for module in self.modules.values():
-            if hasattr(module, kind):
-                return getattr(module, kind)
-        return getattr(nn, kind)
-
-    def mirror(self, module, kind=None):
-        """Return the object of the official class with the same contents."""
-        found = self.find(kind or type(module).__name__)
-        made = found.__new__(found)
-        made.__dict__.update(module.__dict__)
-        made._modules = {
-            k: self.mirror(v, {"ia": "ImplicitA", "im": "ImplicitM"}.get(k.split(".")[0]))
-            if not isinstance(v, nn.ModuleList)
-            else self.mirror_list(v, k)
-            for k, v in module._modules.items()
-        }
-        return made
-
-    def mirror_list(self, module, name):
-        made = nn.ModuleList()
-        made.__dict__.update(module.__dict__)
-        kind = {"ia": "ImplicitA", "im": "ImplicitM"}.get(name)
-        made._modules = {k: self.mirror(v, kind) for k, v in module._modules.items()}
-        return made
-
-    def network(self, built, value, root="DetectionModel"):
-        """Return the whole network as the official training code would hold it."""
-        model = self.find(root)()
-        layers = []
-        for number, layer in enumerate(built.model):
-            made = self.mirror(layer)
-            origin = value["yaml"]["backbone"] + value["yaml"]["head"]
-            made.i, made.f, made.type = number, origin[number][0], "models.common.X"
-            if type(made).__name__ == "Concat":
-                made.d = 1
-            layers.append(made)
-        head = layers[-1]
-        head.stride = torch.tensor([float(s) for s in value["strides"]])
-        head.grid = [torch.zeros(1)] * len(head.stride)
-        # what ours has and the official head has not
-        for name in [k for k in head._buffers if k.startswith("grid")]:
-            del head._buffers[name]
-            head._non_persistent_buffers_set = set()
-        del head.image_size, head.strides
-        model.model = nn.Sequential(*layers)
-        model.yaml = copy.deepcopy(value["yaml"])
-        model.names = list(value["names"])
-        model.save, model.inplace, model.hyp = [4, 6, 10], True, {"lr0": 0.01}
-        return model
-
-
-def small():
-    """A description of eight layers and one scale."""
-    value = yolov5_description("n", NAMES)
-    value["yaml"]["width_multiple"] = 0.125
-    value["yaml"]["backbone"] = [
-        [-1, 1, "Conv", [64, 6, 2, 2]],
-        [-1, 1, "Conv", [64, 3, 2]],
-        [-1, 3, "C3", [64]],
-        [-1, 1, "Conv", [64, 3, 2]],
-        [-1, 1, "SPPF", [64, 5]],
-    ]
-    value["yaml"]["head"] = [
-        [[-1, 3], 1, "Concat", [1]],
-        [-1, 1, "Conv", [64, 1, 1]],
-        [[6], 1, "Detect", ["nc", "anchors"]],
-    ]
-    value["yaml"]["anchors"] = value["yaml"]["anchors"][:1]
-    value["strides"] = [8]
-    return value
-
-
-@pytest.fixture
-def official(monkeypatch):
-    return OfficialNames(monkeypatch)
-
-
-def write(official, path, value, *, change=None, half=True, root="DetectionModel", **more):
-    """Save the network of a description as an official checkpoint; return the direct one."""
-    built = build(value)
-    with official as names:
-        model = names.network(copy.deepcopy(built), value, root)
-        if half:
-            model.half()
-        if change is not None:
-            change(model)
-        torch.save({"epoch": -1, "model": model, "ema": None, "optimizer": None, **more}, path)
-    return built
-
-
-def repack(path, target, data=None, drop=(), **options):
-    """Copy an archive with another pickle in it."""
-    with zipfile.ZipFile(path) as old, zipfile.ZipFile(target, "w", **options) as new:
-        for info in old.infolist():
-            content = old.read(info)
-            if info.filename.endswith("/data.pkl") and data is not None:
-                content = data
-            if info.filename not in drop:
-                new.writestr(info.filename, content)
-    return target
 
 
 def assert_same(loaded, built, size):
@@ -174,7 +31,7 @@ def assert_same(loaded, built, size):
 def test_yolov5_comes_back_whole(tmp_path, official, half):
     value = yolov5_description("n", NAMES)
     value["yaml"]["width_multiple"] = 0.125
-    built = write(official, tmp_path / "net.pt", value, half=half, date="2022-01-01")
+    built = official.write(tmp_path / "net.pt", value, half=half, date="2022-01-01")
     loaded = load_official(tmp_path / "net.pt", (64, 96))
     assert_same(loaded, built, (64, 96))
     assert "models" not in sys.modules
@@ -189,45 +46,41 @@ def test_yolov5_comes_back_whole(tmp_path, official, half):
         load_official(tmp_path / "net.pt", (100, 64))
 
 
-def test_the_moving_average_goes_first(tmp_path, official):
-    value = small()
-    first, second = build(value, 1), build(value, 2)
+def test_the_moving_average_goes_first(tmp_path, official, small_yolov5):
+    value = small_yolov5
+    first, second = official.build(value, 1), official.build(value, 2)
     with official as names:
-        model = names.network(copy.deepcopy(first), value)
-        ema = names.network(copy.deepcopy(second), value)
+        model = names.network(copy.deepcopy(first), value, "Model")
+        ema = names.network(copy.deepcopy(second), value, "Model")
         state = {"model": model, "ema": ema, "opt": {"lr": 0.1}, "best_fitness": 0.5}
         torch.save(state, tmp_path / "net.pt")
     assert_same(load_official(tmp_path / "net.pt", (32, 32)), second, (32, 32))
 
 
-def test_what_training_leaves_behind_is_passed_over(tmp_path, official):
+def test_what_training_leaves_behind_is_passed_over(tmp_path, official, small_yolov5):
     import argparse
 
     import numpy as np
 
-    value = small()
+    value = small_yolov5
     left = {
         "best_fitness": np.array([0.25]),
         "last": np.float64(0.5),
         "opt": argparse.Namespace(save_dir=Path("runs")),
         "optimizer": {"state": {0: {"momentum": torch.zeros(3)}}, "param_groups": []},
     }
-    built = write(official, tmp_path / "net.pt", value, **left)
+    built = official.write(tmp_path / "net.pt", value, **left)
     assert_same(load_official(tmp_path / "net.pt", (32, 32)), built, (32, 32))
 
 
 @pytest.mark.parametrize("protocol", [2, 3, 4, 5])
-def test_every_pickle_protocol_of_torch(tmp_path, official, protocol):
-    value = small()
-    built = build(value)
-    with official as names:
-        model = names.network(copy.deepcopy(built), value)
-        torch.save({"model": model}, tmp_path / "net.pt", pickle_protocol=protocol)
+def test_every_pickle_protocol_of_torch(tmp_path, official, small_yolov5, protocol):
+    built = official.write(tmp_path / "net.pt", small_yolov5, protocol=protocol)
     assert_same(load_official(tmp_path / "net.pt", (32, 32)), built, (32, 32))
 
 
-def test_names_by_number_and_older_heads(tmp_path, official):
-    value = small()
+def test_names_by_number_and_older_heads(tmp_path, official, small_yolov5):
+    value = small_yolov5
 
     def change(model):
         model.names = dict(enumerate(NAMES))
@@ -236,16 +89,16 @@ def test_names_by_number_and_older_heads(tmp_path, official):
         pixels = head.anchors * 8
         head.register_buffer("anchor_grid", pixels.view(1, 1, -1, 1, 1, 2))
 
-    built = write(official, tmp_path / "net.pt", value, change=change, root="Model")
+    built = official.write(tmp_path / "net.pt", value, change, root="Model")
     loaded = load_official(tmp_path / "net.pt", (32, 32))
     assert_same(loaded, built, (32, 32))
     assert loaded.host.class_names == NAMES
     assert loaded.host.anchors == (((10.0, 13.0), (16.0, 30.0), (33.0, 23.0)),)
 
 
-def test_activation_and_epsilon_are_the_files_own(tmp_path, official):
-    value = small() | {"activation": "ReLU", "bn_eps": 0.01}
-    built = write(official, tmp_path / "net.pt", value)
+def test_activation_and_epsilon_are_the_files_own(tmp_path, official, small_yolov5):
+    value = small_yolov5 | {"activation": "ReLU", "bn_eps": 0.01}
+    built = official.write(tmp_path / "net.pt", value)
     checkpoint = read_official(tmp_path / "net.pt")
     assert (checkpoint.activation, checkpoint.bn_eps, checkpoint.family) == (
         "ReLU",
@@ -253,6 +106,37 @@ def test_activation_and_epsilon_are_the_files_own(tmp_path, official):
         "yolov5",
     )
     assert_same(load_official(tmp_path / "net.pt", (32, 32)), built, (32, 32))
+
+
+def described(variant, form):
+    return {
+        "yaml": yolov7_description(variant, form, 2),
+        "names": NAMES,
+        "strides": (8, 16, 32),
+        "bn_eps": 0.001,
+        "activation": "SiLU",
+    }
+
+
+@pytest.mark.parametrize("form", ["training", "deploy"])
+def test_yolov7_tiny_comes_back_whole(tmp_path, official, form):
+    value = described("yolov7-tiny", form)
+    value["yaml"]["width_multiple"] = 0.25
+    built = official.write(tmp_path / "net.pt", value, root="Model")
+    loaded = load_official(tmp_path / "net.pt", (64, 96))
+    assert_same(loaded, built, (64, 96))
+    assert loaded.host.decode == "yolov7"
+    assert loaded.host.anchors[0][0] == (10.0, 13.0)
+    assert read_official(tmp_path / "net.pt").activation == "LeakyReLU"
+
+
+def test_yolov7_comes_back_whole(tmp_path, official):
+    value = described("yolov7", "training")
+    value["yaml"]["width_multiple"] = 0.125
+    built = official.write(tmp_path / "net.pt", value, root="Model")
+    loaded = load_official(tmp_path / "net.pt", (32, 32))
+    assert_same(loaded, built, (32, 32))
+    assert loaded.host.decode == "yolov7"
 
 
 def set_state(path, **state):
@@ -284,8 +168,10 @@ def set_state(path, **state):
         (lambda m: m.model.append(nn.ReLU()), "the last layer 'model.8' is ReLU; built are"),
     ],
 )
-def test_a_tree_that_is_not_its_description_is_refused(tmp_path, official, change, message):
-    write(official, tmp_path / "net.pt", small(), change=change)
+def test_a_tree_that_is_not_its_description_is_refused(
+    tmp_path, official, small_yolov5, change, message
+):
+    official.write(tmp_path / "net.pt", small_yolov5, change)
     with pytest.raises(UnsupportedLayerError, match=message) as caught:
         load_official(tmp_path / "net.pt")
     assert str(caught.value).startswith(f"'{tmp_path / 'net.pt'}': ")
@@ -327,8 +213,8 @@ def set_yaml(**yaml):
         (lambda m: m.model[0].bn.__dict__["_buffers"].pop("running_var"), "lacks 1 of"),
     ],
 )
-def test_what_cannot_be_read_is_refused(tmp_path, official, change, message):
-    write(official, tmp_path / "net.pt", small(), change=change)
+def test_what_cannot_be_read_is_refused(tmp_path, official, small_yolov5, change, message):
+    official.write(tmp_path / "net.pt", small_yolov5, change)
     with pytest.raises((InputFileError, UnsupportedLayerError), match=message) as caught:
         load_official(tmp_path / "net.pt")
     assert str(tmp_path / "net.pt") in str(caught.value)
@@ -373,7 +259,7 @@ def test_the_real_yolov5n_as_a_checkpoint(tmp_path, official):
     direct = load_yolov5(path, path.with_suffix(".json"), (64, 64))
     value = json.loads(path.with_suffix(".json").read_text())
     with official as names:
-        model = names.network(copy.deepcopy(direct.module), value).half()
+        model = names.network(copy.deepcopy(direct.module), value, "Model").half()
         torch.save({"model": model}, tmp_path / "yolov5n.pt")
     loaded = load_official(tmp_path / "yolov5n.pt", (64, 64))
     assert loaded.host == direct.host
