@@ -3,7 +3,7 @@
 
 from dataclasses import dataclass
 
-from quant.floatgraph import FloatActivation, FloatInput
+from quant.floatgraph import ActivationKind, FloatActivation, FloatInput
 from quant.ptq import layers, moves
 from quant.ptq.draft import (
     BUILT,
@@ -146,15 +146,16 @@ def _pointwise(call: Call, scope: Scope) -> Draft | Binding:
 
 
 def _swish(call: Call, scope: Scope, steps: list[Step]) -> FloatActivation:
-    """Translate ``x * sigmoid(x)``; every other product is refused."""
+    """Translate ``x * sigmoid(x)`` and ``x * hardsigmoid(x)``; other products are refused."""
+    kinds: dict[str, ActivationKind] = {"sigmoid": "silu", "hardsigmoid": "hardswish"}
     operands = [*call.args, *call.kwargs.values()]
     if len(operands) == 2 and all(isinstance(o, Ref) for o in operands):
         names = [scope.binding(o).name for o in operands]
         for step in steps:
-            if isinstance(step, FloatActivation) and step.kind == "sigmoid":
+            if isinstance(step, FloatActivation) and step.kind in kinds:
                 for gate, source in (names, names[::-1]):
                     if step.name == gate and step.source == source:
-                        return FloatActivation(call.name, source, "silu")
+                        return FloatActivation(call.name, source, kinds[step.kind])
     raise RefusedError(f"is {call.kind}; {BUILT}", END_BEFORE)
 
 

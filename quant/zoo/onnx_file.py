@@ -17,6 +17,7 @@ from quant.errors import InputFileError, UnsupportedLayerError
 OPSETS = range(9, 21)
 SIZE_LIMIT_BYTES = 1 << 30
 NODE_LIMIT = 20_000
+NAME_LIMIT = 200
 _STANDARD_DOMAINS = ("", "ai.onnx")
 _HALF_AND_DOUBLE = (np.dtype(np.float16), np.dtype(np.float64))
 
@@ -179,7 +180,9 @@ def _to_array(tensor: onnx.TensorProto, path: Path) -> Array:
 def _nodes(graph: onnx.GraphProto) -> Iterator[OnnxNode]:
     used: set[str] = set()
     for index, proto in enumerate(graph.node):
-        name = proto.name or f"{proto.op_type}_{index}"
+        # Names stand in messages of one line.
+        name = "".join(c if c.isprintable() else "_" for c in proto.name)[:NAME_LIMIT]
+        name = name or f"{proto.op_type}_{index}"
         while name in used:
             name = f"{name}_{index}"
         used.add(name)

@@ -2,21 +2,26 @@
 """Loads an ONNX file as a torch module with its host side."""
 
 import ast
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from quant.errors import InputFileError, UnsupportedLayerError
 from quant.hostspec import Decode, HostSpec
 from quant.zoo.class_names import coco_or_numbered
+from quant.zoo.classifier import classifier_host
 from quant.zoo.loaded import LoadedModel
-from quant.zoo.named import IMAGENET_MEAN, IMAGENET_STD, LETTERBOX_VALUE
 from quant.zoo.onnx_file import OnnxGraph, read_onnx
 from quant.zoo.onnx_head import Head, find_anchor_head, find_decoupled_head
-from quant.zoo.onnx_module import Observed, OnnxModule
+from quant.zoo.onnx_module import NodeFailedError, Observed, OnnxModule
+from quant.zoo.onnx_run import RUNNERS
 from quant.zoo.onnx_simplify import simplify
 
 DECODES: tuple[Decode, ...] = ("yolov5", "yolov7", "yolox", "classify", "none")
+LETTERBOX_VALUE = 114
+OBSERVED_SEED = 0
 SIDE_LIMIT_PIXELS = 8192
 
 
@@ -48,29 +53,55 @@ def load_onnx(
     """
     if decode is not None and decode not in DECODES:
         raise UnsupportedLayerError(f"decode '{decode}' is not known; known: {', '.join(DECODES)}")
-    graph = simplify(read_onnx(path))
-    size = _size(graph, image_size)
-    module = OnnxModule(graph).eval()
-    seen = module.observe(torch.zeros(1, 3, *size))
+    stored = read_onnx(path)
+    size = _size(stored, image_size)
+    graph, module, seen = _observed(stored, size)
     kind, head = _decode(graph, module, seen, decode)
-    if head is None:
-        return LoadedModel(module, _plain_host(kind, size, class_names), path.stem)
-    names = class_names or _stored_names(graph) or coco_or_numbered(head.classes)
-    if len(names) != head.classes:
+    if kind == "none":
+        return LoadedModel(module, _raw_host(size, class_names), path.stem)
+    classes = head.classes if head else _logits(graph, seen)
+    names = class_names or _stored_names(graph)
+    if names is not None and len(names) != classes:
         raise InputFileError(
-            f"'{path}' has {head.classes} classes, and {len(names)} names were given; give one "
-            "name per class"
+            f"'{path}' has {classes} classes and {len(names)} class names; give one name per class"
         )
-    return LoadedModel(module, _detector_host(kind, head, size, names), path.stem)
+    if head is None:
+        host = classifier_host(classes, size)
+        host = replace(host, class_names=names or host.class_names)
+    else:
+        host = _detector_host(kind, head, size, names or coco_or_numbered(classes))
+    return LoadedModel(module, host, path.stem)
+
+
+def _observed(
+    stored: OnnxGraph, size: tuple[int, int]
+) -> tuple[OnnxGraph, OnnxModule, dict[str, Observed]]:
+    """Return the graph that runs, its module, and a run of it.
+
+    Operators that no layer needs may turn out not to run; the graph is cut before them.
+    """
+    generator = np.random.default_rng(OBSERVED_SEED)
+    image = torch.from_numpy(generator.random((1, 3, *size), dtype=np.float32))
+    unrunnable: set[str] = set()
+    while True:
+        graph = simplify(stored, frozenset(unrunnable))
+        module = OnnxModule(graph).eval()
+        try:
+            return graph, module, module.observe(image)
+        except NodeFailedError as failed:
+            if failed.node.op in RUNNERS or failed.node.name in unrunnable:
+                raise
+            unrunnable.add(failed.node.name)
 
 
 def _decode(
     graph: OnnxGraph, module: OnnxModule, seen: dict[str, Observed], wanted: str | None
 ) -> tuple[Decode, Head | None]:
     """Return the decode and, for a detector, its head."""
-    for plain in ("none", "classify"):
-        if wanted == plain:
-            return ("none" if plain == "none" else "classify"), None
+    if wanted == "none":
+        return "none", None
+    if wanted in (None, "classify") and _logits(graph, seen):
+        return "classify", None
     if wanted in (None, "yolov5", "yolov7"):
         head = find_anchor_head(graph, module, seen)
         if head is not None:
@@ -85,12 +116,16 @@ def _decode(
             f"'{graph.path}' has no head of {wanted}; its outputs are {_listed(shapes)}; choose "
             "another --decode, or none for raw tensors"
         )
-    if len(shapes) == 1 and len(shapes[0]) == 2 and shapes[0][0] == 1:
-        return "classify", None
     raise UnsupportedLayerError(
         f"'{graph.path}' does not tell what its outputs {_listed(shapes)} mean; say it with "
         f"--decode {'|'.join(DECODES)}"
     )
+
+
+def _logits(graph: OnnxGraph, seen: dict[str, Observed]) -> int:
+    """Return the number of classes of a network whose one output is [1, classes], else 0."""
+    shapes = [seen[name].shape for name in graph.outputs]
+    return shapes[0][1] if len(shapes) == 1 and len(shapes[0]) == 2 and shapes[0][0] == 1 else 0
 
 
 def _listed(shapes: list[tuple[int, ...]]) -> str:
@@ -154,20 +189,17 @@ def _literal(text: str | None) -> object:
         return None
 
 
-def _plain_host(
-    decode: Decode, size: tuple[int, int], class_names: tuple[str, ...] | None
-) -> HostSpec:
-    """Return the host side of a network without boxes; the file does not say its normalisation."""
-    classify = decode == "classify"
+def _raw_host(size: tuple[int, int], class_names: tuple[str, ...] | None) -> HostSpec:
+    """Return the host side of a network of raw outputs: letterbox, input 0..1."""
     return HostSpec(
         height=size[0],
         width=size[1],
-        place="squash" if classify else "center",
+        place="center",
         pad_value=LETTERBOX_VALUE,
         channel_order="rgb",
-        mean=IMAGENET_MEAN if classify else (0.0, 0.0, 0.0),
-        std=IMAGENET_STD if classify else (255.0, 255.0, 255.0),
-        decode=decode,
+        mean=(0.0, 0.0, 0.0),
+        std=(255.0, 255.0, 255.0),
+        decode="none",
         strides=(),
         anchors=(),
         outputs=(),

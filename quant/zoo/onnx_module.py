@@ -37,6 +37,20 @@ class _Step:
     done: tuple[str, ...]  # values that nothing reads later
 
 
+class NodeFailedError(UnsupportedLayerError):
+    """A node that does not run; ``node`` is the one."""
+
+    def __init__(self, operation: NodeOperation, image: Tensor, error: Exception) -> None:
+        """Keep the node, and say what the error says in one line."""
+        self.node = operation.node
+        text = " ".join(str(error).split())[:300]
+        super().__init__(
+            f"'{self.node.name}' ({operation.kind}) does not run on an image of "
+            f"{list(image.shape)}: {text}; give with --img the size that the model was exported "
+            "for, or export it again"
+        )
+
+
 class OnnxModule(nn.Module):
     """Runs the nodes of a graph in order; maps float32 [1, 3, H, W] to the graph's outputs."""
 
@@ -98,7 +112,7 @@ class OnnxModule(nn.Module):
         """Run once and return the shape of every value, and the value where it is constant.
 
         Raises:
-            UnsupportedLayerError: A node does not run; the message names it.
+            NodeFailedError: A node does not run.
         """
         values = {**self._constants, self._image: image}
         varying = {self._image}
@@ -108,12 +122,7 @@ class OnnxModule(nn.Module):
                 try:
                     self._run(step, values)
                 except (RuntimeError, ValueError, TypeError, IndexError, KeyError) as error:
-                    text = " ".join(str(error).split())[:300]
-                    raise UnsupportedLayerError(
-                        f"'{step.operation.node.name}' ({step.operation.kind}) does not run on an "
-                        f"image of {list(image.shape)}: {text}; give the --image-size that the "
-                        "model was exported for, or export it again"
-                    ) from None
+                    raise NodeFailedError(step.operation, image, error) from None
                 depends = step.operation.node.op != "Shape" and varying.intersection(step.inputs)
                 for name in step.outputs:
                     if depends:

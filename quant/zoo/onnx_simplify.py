@@ -33,13 +33,17 @@ TRAINED_INPUTS: dict[str, tuple[str, ...]] = {
 _CONTROL = ("If", "Loop", "Scan", "SequenceMap")
 
 
-def simplify(graph: OnnxGraph) -> OnnxGraph:
+def simplify(graph: OnnxGraph, unrunnable: frozenset[str] = frozenset()) -> OnnxGraph:
     """Return an equal graph that is easier to read; see the file's first lines.
+
+    Args:
+        graph: As read.
+        unrunnable: Names of nodes that are known not to run.
 
     Raises:
         UnsupportedLayerError: A trained layer depends on an operator that cannot be run.
     """
-    graph = _without_unrunnable(_fold_constants(graph))
+    graph = _without_unrunnable(_fold_constants(graph), unrunnable)
     graph = _merge_slices(graph)
     return _needed_only(graph)
 
@@ -77,14 +81,15 @@ def _constant(node: OnnxNode) -> Array | None:
     return None
 
 
-def _without_unrunnable(graph: OnnxGraph) -> OnnxGraph:
+def _without_unrunnable(graph: OnnxGraph, unrunnable: frozenset[str]) -> OnnxGraph:
     """Cut off operators of other domains and control flow, with everything behind them."""
     unknown: dict[str, OnnxNode] = {}  # value -> the operator that stands in the way
     kept: list[OnnxNode] = []
     border: list[str] = []
     for node in graph.nodes:
         blamed = next((unknown[i] for i in node.inputs if i in unknown), None)
-        if blamed is None and not node.domain and node.op not in _CONTROL:
+        runs = not node.domain and node.op not in _CONTROL and node.name not in unrunnable
+        if blamed is None and runs:
             kept.append(node)
             continue
         blamed = blamed or node
