@@ -112,7 +112,8 @@ def _corrected(
     node: Conv | Linear, codes: Codes, source: TensorFormat, wanted: Moments
 ) -> tuple[Conv | Linear, list[Codes]]:
     """Return the layer with gain and bias moved, and the codes it then makes of every image."""
-    products = [_products(node, _tensor(image), source) for image in codes]
+    weights = integer_weights(node.weights).float()
+    products = [_products(node, weights, _tensor(image), source) for image in codes]
     total = np.sum([_moments(p) for p in products], axis=0) / len(products)
     mean, deviation = _mean_and_deviation(total)
     step = np.broadcast_to(node.weights.scale.astype(np.float64), mean.shape) * source.scale
@@ -143,10 +144,11 @@ def _with_gain(node: Conv | Linear, gain: Floats) -> Conv | Linear:
     )
 
 
-def _products(node: Conv | Linear, codes: torch.Tensor, fmt: TensorFormat) -> torch.Tensor:
+def _products(
+    node: Conv | Linear, weights: torch.Tensor, codes: torch.Tensor, fmt: TensorFormat
+) -> torch.Tensor:
     """Return the accumulators without bias, float32: means and later layers bear its rounding."""
     values = decoded(codes, fmt).float()
-    weights = integer_weights(node.weights).float()
     if isinstance(node, Linear):
         return (values.flatten(1) @ weights.flatten(1).T)[:, :, None, None]
     top, left, bottom, right = node.padding

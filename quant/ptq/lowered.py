@@ -34,6 +34,7 @@ from quant.nodes import (
     Upsample,
     sources_of,
 )
+from quant.ptq.executor import last_readers
 from quant.weights import Weights
 
 Codes = npt.NDArray[np.uint16]
@@ -42,18 +43,36 @@ Visit = Callable[[str, torch.Tensor], None]
 _CODE_LOW = -1  # below every code: what a max pool's padding holds
 
 
-def run_lowered(
-    graph: QGraph, codes: npt.NDArray[np.uint8], visit: Visit | None = None
-) -> dict[str, Codes]:
+def run_lowered(graph: QGraph, codes: npt.NDArray[np.uint8]) -> dict[str, Codes]:
     """Run a batch and return the codes of every node.
 
     Args:
         graph: Integer graph.
         codes: uint8 [N, C, H, W], the input codes.
-        visit: Called with the name and the int64 [N, C, H, W] codes of every node, in order.
 
     Returns:
         uint16 [N, C, H, W] of every node by name (a linear layer has H = W = 1).
+
+    Raises:
+        GraphError: The codes are not those of the graph's input.
+    """
+    results: dict[str, Codes] = {}
+
+    def keep(name: str, tensor: torch.Tensor) -> None:
+        results[name] = tensor.numpy().astype(np.uint16)
+
+    visit_lowered(graph, codes, keep)
+    return results
+
+
+def visit_lowered(graph: QGraph, codes: npt.NDArray[np.uint8], visit: Visit) -> None:
+    """Run a batch and show the codes of every node; only tensors still to be read are held.
+
+    Args:
+        graph: Integer graph.
+        codes: uint8 [N, C, H, W], the input codes.
+        visit: Called with the name and the int64 [N, C, H, W] codes of every node, in order; it
+            must not change or keep the tensor.
 
     Raises:
         GraphError: The codes are not those of the graph's input.
@@ -63,8 +82,8 @@ def run_lowered(
             f"codes are {codes.dtype} {list(codes.shape)}; '{graph.input.name}' needs uint8 "
             f"[N, {', '.join(str(s) for s in graph.input.shape)}]"
         )
+    free = last_readers([(n.name, sources_of(n)) for n in graph.nodes])
     tensors = {graph.input.name: torch.from_numpy(codes.astype(np.int64))}
-    results: dict[str, Codes] = {}
     with torch.inference_mode():
         for node in graph.nodes:
             if not isinstance(node, Input):
@@ -72,11 +91,9 @@ def run_lowered(
                 tensors[node.name] = apply_node(
                     node, [tensors[s] for s in names], [graph.formats[s] for s in names]
                 )
-            value = tensors[node.name]
-            if visit is not None:
-                visit(node.name, value)
-            results[node.name] = value.numpy().astype(np.uint16)
-    return results
+            visit(node.name, tensors[node.name])
+            for name in free[node.name]:
+                del tensors[name]
 
 
 def apply_node(
@@ -154,9 +171,10 @@ def requantize(sums: torch.Tensor, requant: Requantizer) -> torch.Tensor:
         for a in (requant.multiplier, requant.shift, requant.zero_point)
     )
     half = torch.ones_like(shift) << (shift - 1)
-    # torch's >> of a signed tensor is arithmetic: it floors.
-    scaled = (sums * multiplier + half) >> shift
-    return (scaled + zero).clamp(requant.low, requant.high)
+    # In place: these are the largest tensors of a run. torch's >> of a signed tensor floors.
+    scaled = sums * multiplier
+    scaled.add_(half).bitwise_right_shift_(shift)
+    return scaled.add_(zero).clamp_(requant.low, requant.high)
 
 
 def finish_layer(node: Conv | Linear, sums: torch.Tensor) -> torch.Tensor:

@@ -80,7 +80,7 @@ class Observer:
         self._channel_sum = sums if self._channel_sum is None else self._channel_sum + sums
         self._pixels += tensor.shape[0] * tensor.shape[2] * tensor.shape[3]
         self._reach(low, high)
-        index = torch.floor(tensor.reshape(-1) * 2.0**-self._exponent).to(torch.int64)
+        index = (tensor.reshape(-1) * 2.0**-self._exponent).floor_().to(torch.int64)
         index -= self._first
         counts = torch.bincount(index, minlength=len(self._counts)).numpy()
         self._counts = self._counts + counts

@@ -19,7 +19,7 @@ from quant.ptq.correct import float_moments, match_moments
 from quant.ptq.executor import FloatExecutor
 from quant.ptq.formats import owner_steps, plan_formats, row_stops_of
 from quant.ptq.lower import Lowering, dead_filters, edge_names
-from quant.ptq.lowered import run_lowered
+from quant.ptq.lowered import visit_lowered
 from quant.ptq.observers import RealRange, uniform_grid
 from quant.ptq.settings import QuantizeSettings
 from quant.ptq.steps import Step, plan_steps
@@ -153,7 +153,7 @@ def _measure(
             result = result_of.get(name)
             if result is None:
                 return
-            truth = exact[result].to(torch.float64).reshape(codes.shape)
+            truth = exact.pop(result).to(torch.float64).reshape(codes.shape)
             rows = lowered.formats[name]
             decoded = codes.to(torch.float64)
             if rows.codebook is not None:
@@ -161,12 +161,12 @@ def _measure(
                 decoded = book[codes.to(torch.int64)]
             scale = torch.from_numpy(rows.scale_per_row)[None, :, None, None]
             zero = torch.from_numpy(rows.zero_point_per_row)[None, :, None, None]
-            real = (decoded - zero) * scale
-            signal[name] = signal.get(name, 0.0) + float(torch.square(truth).sum())
-            noise[name] = noise.get(name, 0.0) + float(torch.square(truth - real).sum())
+            error = decoded.sub_(zero).mul_(scale).sub_(truth)
+            signal[name] = signal.get(name, 0.0) + float(truth.square_().sum())
+            noise[name] = noise.get(name, 0.0) + float(error.square_().sum())
 
         executor.run(image, keep)
-        run_lowered(lowered, _input_codes(image, fmt), compare)
+        visit_lowered(lowered, _input_codes(image, fmt), compare)
     return {
         name: 200.0
         if noise[name] <= signal[name] * 1e-20

@@ -27,7 +27,11 @@ BITS = [
         *("--granularity", "row"),
         "--granularity: 'row' is not a valid Granularity; choose layer, filter",
     ),
-    ("--observer", "max", "--observer 'max' is not available; choose minmax, percentile, mse"),
+    (
+        "--observer",
+        "max",
+        "--observer 'max' is not available; choose auto, minmax, percentile, mse",
+    ),
     ("--weight-clip", "no", "--weight-clip 'no' is not available; choose auto, minmax, mse"),
     ("--layer", "head", "--layer 'head' is not of the form NAME=8, NAME=w8, NAME=a8 or NAME=w8a8"),
     (
