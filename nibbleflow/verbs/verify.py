@@ -79,11 +79,14 @@ def verify(
     chosen = choose_convs(graph, nodes)
     engines = _engines(rtl, hls)
     fmt = graph.input.output
+    kept = load_frames(folder.frames)
+    if frames > max(2, len(kept)):
+        raise InputFileError(
+            f"--frames {frames}: {folder.frames} keeps {len(kept)}; quantize with more images or "
+            "ask for fewer"
+        )
     codes = np.stack(
-        [
-            input_codes(c, bundle.host, fmt.scale, fmt.zero_point)
-            for c in load_frames(folder.frames)[:frames]
-        ]
+        [input_codes(c, bundle.host, fmt.scale, fmt.zero_point) for c in kept[:frames]]
     )
     cases = make_cases(graph, chosen, codes, full=full_size_nodes(graph, chosen)[:full], seed=seed)
     folding = default_schedule(graph).folding
@@ -98,7 +101,8 @@ def verify(
             folder.sim,
             seed=seed,
             replay=lambda name, engine: (
-                f"nibbleflow verify {build} --nodes {name} --{engine} --seed {seed}"
+                f"nibbleflow verify {build} --nodes {name} --{engine} --frames {frames} "
+                f"--seed {seed}"
             ),
             progress=lambda _: advance(1),
         )

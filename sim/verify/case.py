@@ -68,7 +68,7 @@ def make_cases(
         graph: The integer graph.
         nodes: Convolutions to verify.
         codes: Input codes of real images, uint8 [N, C, H, W]; one image is joined by its mirror
-            image, so that there are always two different frames.
+            image, and an image equal to the one before it is mirrored.
         full: Names of nodes verified at full size besides their sub-map.
         seed: Of the choice of the sub-maps.
 
@@ -76,13 +76,17 @@ def make_cases(
         One case per node, and one more for each name in ``full``.
     """
     if len(codes) == 1:
-        codes = np.concatenate([codes, codes[..., ::-1]])
+        codes = np.concatenate([codes, codes])
+    codes = codes.copy()
+    _make_different(codes)
     sources = {n.source for n in nodes}
     tensors = GoldenModel(graph).run(codes, keep=sorted(sources)).tensors
     cases = []
-    for index, node in enumerate(nodes):
+    positions = {n.name: i for i, n in enumerate(graph.nodes)}
+    for node in nodes:
         maps = tensors[node.source]
-        rng = np.random.default_rng([seed, index])
+        # By place in the graph: a node verified alone (a replay) sees the same sub-map.
+        rng = np.random.default_rng([seed, positions[node.name]])
         cases.append(_case(graph, node, _sub_maps(node, maps, rng), None))
         if node.name in full:
             cases.append(_case(graph, node, maps, FULL_SIZE))
@@ -128,10 +132,17 @@ def _sub_maps(node: Conv, maps: Codes, rng: np.random.Generator) -> Codes:
             best, most = (top, left), spread
     top, left = best
     window = maps[:, :, top : top + h, left : left + w].copy()
-    for before, frame in itertools.pairwise(window):
-        if np.array_equal(before, frame):
-            frame[:] = frame[:, ::-1, ::-1].copy()
+    _make_different(window)
     return window
+
+
+def _make_different(frames: Codes) -> None:
+    """Mirror every frame [C, h, w] that is equal to the one before it."""
+    for before, frame in itertools.pairwise(frames):
+        if np.array_equal(before, frame):
+            frame[:] = frame[..., ::-1].copy()
+            if np.array_equal(before, frame):
+                frame[:] = frame[:, ::-1].copy()
 
 
 def _case(graph: QGraph, node: Conv, frames: Codes, label: str | None) -> Case:

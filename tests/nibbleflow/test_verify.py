@@ -3,6 +3,7 @@
 
 import json
 
+import numpy as np
 import pytest
 
 import nibbleflow.verbs.verify as verb
@@ -45,6 +46,8 @@ def test_every_engine(cli, build, tmp_path):
     assert "4/4 engines bit-identical (golden = torch = hls = rtl)" in done.out
     assert json.loads((build / "sim" / "verify.json").read_text()) == values
     assert (build / "verify.run.toml").is_file()
+    # What is equal leaves no scratch behind, but the compiled bench for the next run.
+    assert sorted(p.name for p in (build / "sim").iterdir()) == ["benches", "verify.json"]
 
 
 @pytest.mark.usefixtures("no_tools")
@@ -86,9 +89,32 @@ def test_wrong_engine(cli, build, tmp_path, monkeypatch):
     assert "1/2 engines bit-identical (golden)" in done.out
 
 
-def test_bad_number_of_full_layers(cli, build):
-    done = cli("verify", build, "--full", -1)
-    assert (done.code, done.error) == (1, "--full -1 must not be negative")
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("--full", -1, "--full -1 must not be negative"),
+        ("--frames", 1, "--frames 1 must be 2 to 4"),
+        ("--frames", 5, "--frames 5 must be 2 to 4"),
+    ],
+)
+def test_bad_options(cli, build, option, value, message):
+    done = cli("verify", build, option, value)
+    assert (done.code, done.error) == (1, message)
+
+
+@pytest.mark.usefixtures("no_tools")
+def test_frames(cli, build, tmp_path):
+    record = tmp_path / "v.json"
+    assert cli("verify", build, "--nodes", NODE, "--frames", 3, "--json", record).code == 0
+    assert json.loads(record.read_text())["values"] == 3 * 48 * 100
+    frames = build / "float" / "frames.npy"
+    np.save(frames, np.load(frames)[:1])
+    done = cli("verify", build, "--nodes", NODE, "--frames", 3)
+    assert (done.code, done.error) == (
+        1,
+        f"--frames 3: {frames} keeps 1; quantize with more images or ask for fewer",
+    )
+    assert cli("verify", build, "--nodes", NODE).code == 0
 
 
 @pytest.mark.hls
