@@ -26,7 +26,7 @@ from quant.nodes import (
     Upsample,
     sources_of,
 )
-from quant.ptq.lowered import run_lowered
+from quant.ptq.lowered import run_lowered, visit_lowered
 from quant.samples import sample_codes, sample_graph
 
 
@@ -164,7 +164,7 @@ def test_ties_round_up_and_negatives_floor():
 def test_visit_sees_every_node():
     graph = sample_graph(1)
     seen = {}
-    run_lowered(
+    visit_lowered(
         graph,
         sample_codes(0, (2, *graph.input.shape), 8),
         lambda name, x: seen.update({name: tuple(x.shape)}),
