@@ -4,6 +4,7 @@
 import copy
 import sys
 import types
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -187,3 +188,19 @@ def small_yolov5() -> dict[str, Any]:
         ],
     }
     return value | {"strides": [8]}
+
+
+@pytest.fixture
+def export_onnx() -> Callable[..., Path]:
+    """A function that writes a torch module as torch's own ONNX exporter does."""
+
+    def export(module: Any, path: Path, size=(64, 64), opset=14, **options) -> Path:
+        image = torch.zeros(1, 3, *size)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            torch.onnx.export(
+                module, (image,), str(path), opset_version=opset, dynamo=False, **options
+            )
+        return path
+
+    return export
