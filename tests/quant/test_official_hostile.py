@@ -5,7 +5,7 @@ import contextlib
 import io
 import os
 import pickle
-import struct
+import re
 import time
 import zipfile
 
@@ -248,16 +248,16 @@ def test_bombs_are_refused(tmp_path):
     message = r"'archive/data.pkl' is packed|'archive/data/0' is packed \(\d+ bytes for 50000000\)"
     with pytest.raises(InputFileError, match=message):
         load_official(path)
-    # entries laid over each other: every name in the table of contents shows the same bytes
-    archive(path, data, [(f"archive/data/{i}", bytes(100_000 if i == 0 else 0)) for i in range(50)])
+    # entries laid over each other: nine names in the table of contents show the same bytes
+    archive(path, data, [(f"archive/data/{i}", bytes(0 if i else 100_000)) for i in range(9)])
     whole = bytearray(path.read_bytes())
-    tables = [m for m in range(len(whole)) if whole[m : m + 4] == b"PK\x01\x02"]
-    for table in tables[2:]:  # size, offset and checksum of the long one, the name its own
-        for start, end in ((16, 28), (42, 46)):
-            whole[table + start : table + end] = whole[tables[1] + start : tables[1] + end][:12]
-            whole[table + 28 : table + 30] = struct.pack("<H", len("archive/data/0"))
+    tables = [found.start() for found in re.finditer(b"PK\x01\x02", whole)]
+    assert len(tables) == 10
+    for table in tables[2:]:
+        for start, end in ((16, 28), (42, 46)):  # checksum and sizes, place
+            whole[table + start : table + end] = whole[tables[1] + start : tables[1] + end]
     path.write_bytes(whole)
-    with pytest.raises(InputFileError, match=r"unpacks to \d+ bytes, more than its own|damaged"):
+    with pytest.raises(InputFileError, match=r"unpacks to \d+ bytes, more than its own"):
         load_official(path)
 
 
