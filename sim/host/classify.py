@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from quant.errors import GraphError, InputFileError, UnsupportedLayerError
 from quant.hostspec import HostSpec
-from sim.host.images import list_images
+from sim.host.images import SUFFIXES
 
 TOP = 5
 
@@ -143,17 +143,14 @@ def read_labels(path: Path, folder: Path) -> tuple[LabelledImage, ...]:
             f"labels {path} name {missing[0]}, which does not exist ({len(missing)} in all); give "
             "the folder that the names are relative to with --images"
         )
-    unlabelled = [p for p in _images_directly_in(folder) if p not in inside]
+    here = sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES)
+    unlabelled = [p for p in here if p not in inside]
     if unlabelled:
         raise InputFileError(
             f"image {unlabelled[0]} has no label in {path} ({len(unlabelled)} in all); add it or "
             "move it away"
         )
     return tuple(LabelledImage(p, label) for p, label in sorted(inside.items()))
-
-
-def _images_directly_in(folder: Path) -> tuple[Path, ...]:
-    return list_images(folder) if any(p.is_file() for p in folder.iterdir()) else ()
 
 
 def _read(path: Path) -> dict[str, int]:
