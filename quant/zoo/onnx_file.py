@@ -107,7 +107,7 @@ def read_onnx(path: Path) -> OnnxGraph:
     return OnnxGraph(
         path,
         opset,
-        tuple(_nodes(model.graph)),
+        tuple(_nodes(model.graph, path)),
         constants,
         inputs[0].name,
         _image_shape(inputs[0], path),
@@ -170,16 +170,22 @@ def _refuse_external(model: onnx.ModelProto, path: Path) -> None:
 def _to_array(tensor: onnx.TensorProto, path: Path) -> Array:
     try:
         array = numpy_helper.to_array(tensor)
-    except (ValueError, TypeError, RuntimeError) as error:
+    except (ValueError, TypeError, RuntimeError, LookupError) as error:
         raise InputFileError(
             f"'{path}' holds a damaged tensor '{tensor.name}': {error}; copy or export it again"
         ) from None
     return array.astype(np.float32) if array.dtype in _HALF_AND_DOUBLE else array
 
 
-def _nodes(graph: onnx.GraphProto) -> Iterator[OnnxNode]:
+def _nodes(graph: onnx.GraphProto, path: Path) -> Iterator[OnnxNode]:
     used: set[str] = set()
     for index, proto in enumerate(graph.node):
+        # protobuf hands out text that is no UTF-8 as bytes
+        texts = (proto.name, proto.op_type, proto.domain, *proto.input, *proto.output)
+        if not all(isinstance(text, str) for text in texts):
+            raise InputFileError(
+                f"'{path}' has a node ({index}) whose names are no text; copy or export it again"
+            )
         # Names stand in messages of one line.
         name = "".join(c if c.isprintable() else "_" for c in proto.name)[:NAME_LIMIT]
         name = name or f"{proto.op_type}_{index}"
@@ -195,20 +201,26 @@ def _nodes(graph: onnx.GraphProto) -> Iterator[OnnxNode]:
             "" if proto.domain in _STANDARD_DOMAINS else proto.domain,
             tuple(proto.input),
             tuple(outputs),
-            {a.name: _attribute(a) for a in proto.attribute},
+            {a.name: _attribute(a, path) for a in proto.attribute},
             proto,
         )
 
 
-def _attribute(attribute: onnx.AttributeProto) -> Any:  # noqa: ANN401 - one of ONNX's kinds
+def _attribute(attribute: onnx.AttributeProto, path: Path) -> Any:  # noqa: ANN401 - one of ONNX's kinds
     value = onnx.helper.get_attribute_value(attribute)
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")
     if isinstance(value, onnx.TensorProto):
-        return numpy_helper.to_array(value)
+        return _to_array(value, path)
     if isinstance(value, int | float | str | onnx.GraphProto):
         return value
     return tuple(v.decode("utf-8", "replace") if isinstance(v, bytes) else v for v in value)
+
+
+def type_name(kind: int) -> str:
+    """Return ONNX's name of an element type, its number where it has none."""
+    types = onnx.TensorProto.DataType
+    return types.Name(kind) if kind in types.values() else f"number {kind}"
 
 
 def _image_shape(
@@ -218,9 +230,8 @@ def _image_shape(
     dims = [int(d.dim_value) or None for d in kind.shape.dim]
     floats = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE)
     if len(dims) != 4 or kind.elem_type not in floats:
-        kind_name = onnx.TensorProto.DataType.Name(kind.elem_type)
         raise UnsupportedLayerError(
-            f"'{path}' takes '{value.name}' of type {kind_name} and shape {dims}; nibbleflow "
-            "imports networks of one float image [1, 3, height, width]"
+            f"'{path}' takes '{value.name}' of type {type_name(kind.elem_type)} and shape {dims}; "
+            "nibbleflow imports networks of one float image [1, 3, height, width]"
         )
     return dims[0], dims[1], dims[2], dims[3]

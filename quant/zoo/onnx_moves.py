@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from quant.zoo.onnx_file import OnnxNode
+from quant.zoo.onnx_file import OnnxNode, type_name
 from quant.zoo.onnx_layers import NotHonouredError, Tensors, attributes, need, optional
 
 _FLOATS = (
@@ -213,7 +213,7 @@ def cast(node: OnnxNode, tensors: Tensors) -> Tensor:
     if kind in _FLOATS:
         return x.float()
     if kind not in _INTEGERS:
-        raise NotHonouredError(f"type {onnx.TensorProto.DataType.Name(kind)}")
+        raise NotHonouredError(f"type {type_name(kind)}")
     return x.to(_INTEGERS[kind])
 
 

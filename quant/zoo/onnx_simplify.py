@@ -75,9 +75,7 @@ def _constant(node: OnnxNode) -> Array | None:
     }
     for key, value in node.attributes.items():
         if key in kinds:
-            array = np.asarray(value, dtype=kinds[key])
-            wide = array.dtype in (np.dtype(np.float16), np.dtype(np.float64))
-            return array.astype(np.float32) if wide else array
+            return np.asarray(value, dtype=kinds[key])
     return None
 
 

@@ -9,7 +9,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from quant.errors import InputFileError, UnsupportedLayerError
+from quant.errors import InputFileError, NibbleflowError, UnsupportedLayerError
 from quant.ptq.check import check_model
 from quant.ptq.importer import import_model
 from quant.zoo import onnx_file
@@ -318,3 +318,25 @@ def test_names_that_are_missing_repeated_or_odd(tmp_path):
     loaded = load_onnx(save(model(nodes), tmp_path / "m.onnx"), decode="none")
     names = [op.name for op in import_model(loaded).graph.ops[1:]]
     assert names == ["Relu_0", "same", "same_2", "a.b_c", "forward_", "a_"]
+
+
+def test_changed_bytes_are_refused_or_read_but_never_crash(tmp_path):
+    nodes = middle("Slice", "from", "to", "axis")
+    nodes += [helper.make_node("Resize", ["y", "", "twice"], ["z"], name="up", mode="nearest")]
+    cut = (numbers("from", 0), numbers("to", 4), numbers("axis", 1))
+    twice = constant("twice", [1, 1, 2, 2])
+    data = model(nodes, (*cut, twice), outputs=("z",)).SerializeToString()
+    generator = np.random.default_rng(7)
+    path = tmp_path / "m.onnx"
+    seen = {"read": 0, "refused": 0, "several lines": 0}
+    for _ in range(300):
+        changed = np.frombuffer(data, np.uint8).copy()
+        changed[generator.integers(0, len(data), 2)] = generator.integers(0, 256, 2)
+        path.write_bytes(changed.tobytes())
+        try:
+            import_model(load_onnx(path, decode="none"))
+            seen["read"] += 1
+        except NibbleflowError as error:
+            seen["several lines" if "\n" in str(error) else "refused"] += 1
+    assert seen["several lines"] == 0
+    assert min(seen["read"], seen["refused"]) > 20
