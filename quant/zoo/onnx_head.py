@@ -45,6 +45,7 @@ class _Raw:
     """One scale's raw prediction: [1, anchors * fields, height, width]."""
 
     value: str
+    maker: str  # node that makes it
     anchors: int
     fields: int
     height: int
@@ -77,8 +78,8 @@ def find_anchor_head(
     decoded = [o for o in graph.outputs if seen[o].shape == wanted]
     if not decoded:
         raise UnsupportedLayerError(
-            f"'{graph.path}' ends in raw predictions ('{raws[0].value}') and holds no anchors; "
-            "export the model with its decoding, or import raw tensors with --decode none"
+            f"'{graph.path}' ends in the raw predictions of '{raws[0].maker}' and holds no "
+            "anchors; export the model with its decoding, or import raw tensors with --decode none"
         )
     probe = _Probe(module, raws, decoded[0], seen, seen[graph.image].shape)
     found = [probe.scale(index) for index in range(len(raws))]
@@ -138,6 +139,7 @@ def _decoupled_classes(
 
 
 def _raw_scales(graph: OnnxGraph, seen: dict[str, Observed]) -> list[_Raw]:
+    makers = {name: node.name for node in graph.nodes for name in node.outputs}
     found = []
     for node in graph.nodes:
         if node.op != "Reshape":
@@ -145,7 +147,8 @@ def _raw_scales(graph: OnnxGraph, seen: dict[str, Observed]) -> list[_Raw]:
         before, after = seen[node.inputs[0]].shape, seen[node.outputs[0]].shape
         splits = len(before) == 4 and len(after) == 5 and after[3:] == before[2:]
         if splits and before[0] == after[0] == 1 and after[2] > BOX_FIELDS:
-            found.append(_Raw(node.inputs[0], *after[1:]))
+            maker = makers.get(node.inputs[0], node.name)
+            found.append(_Raw(node.inputs[0], maker, *after[1:]))
     same = len({raw.fields for raw in found}) == 1
     return found if same else []
 
@@ -204,7 +207,7 @@ class _Probe:
             limit = _TOLERANCE * max(self._image[2:])
             if stride == 0 or not error <= limit:
                 raise UnsupportedLayerError(
-                    f"'{graph.path}' decodes '{raw.value}' otherwise than YOLOv5 and YOLOv7 do "
+                    f"'{graph.path}' decodes '{raw.maker}' otherwise than YOLOv5 and YOLOv7 do "
                     f"(off by {error:.3g} pixels, limit {limit:.3g}); import raw tensors with "
                     "--decode none"
                 )
@@ -237,7 +240,7 @@ class _Probe:
         raw = self._raws[index]
         if int(changed.sum()) != raw.rows:
             raise UnsupportedLayerError(
-                f"'{raw.value}' decodes to {int(changed.sum())} rows of '{self._output}', not "
+                f"'{raw.maker}' decodes to {int(changed.sum())} rows of '{self._output}', not "
                 f"{raw.rows}; import raw tensors with --decode none"
             )
         return rows[changed].reshape(raw.anchors, raw.height, raw.width, raw.fields)
