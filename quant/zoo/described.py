@@ -19,9 +19,13 @@ from quant.zoo.blocks import C3, SPP, SPPF, BlockStyle, Concat, Conv, RepBottlen
 from quant.zoo.head import Anchors, Detect
 from quant.zoo.implicit import IDetect
 from quant.zoo.pooling import MP, SP, SPPCSPC
+from quant.zoo.shuffle import ShuffleBlock, ShuffleStage, StemPool
 
 CHANNEL_DIVISOR = 8
-_SCALED = ("Conv", "RepConv", "RepBottleneck", "C3", "SPP", "SPPF", "SPPCSPC")
+_SCALED = (
+    *("Conv", "RepConv", "RepBottleneck", "C3", "SPP", "SPPF", "SPPCSPC"),
+    *("Shuffle_Block", "conv_bn_relu_maxpool"),
+)
 KNOWN_MODULES = ", ".join(_SCALED) + ", MP, SP, nn.MaxPool2d, nn.Upsample, Concat, Detect, IDetect"
 _ACTIVATION = re.compile(r"(?:torch\.)?nn\.(\w+)\((\d*\.?\d*)\)")
 
@@ -98,6 +102,7 @@ class DescribedModel(nn.Module):
     Attributes:
         model: The layers.
         reads: Per layer, the number of every layer it reads; -1 is the input image.
+        channels: Per layer, the channels it makes; 0 for the head.
     """
 
     def __init__(self, description: Description) -> None:
@@ -132,6 +137,7 @@ class DescribedModel(nn.Module):
             )
         self.model = nn.ModuleList(layers)
         self.reads = tuple(reads)
+        self.channels = tuple(channels)
         self._check_shapes()
 
     @property
@@ -221,6 +227,26 @@ def _make_layer(
             if len(args) > 1:
                 raise ValueError("only the number of filters is read")
             return SPPCSPC(style, c, filters), filters
+        case "conv_bn_relu_maxpool" if repeats == 1:
+            return StemPool(style, c, filters, *args[1:]), filters
+        case "Shuffle_Block":
+            depth = _scaled_depth(repeats, description.depth_multiple)
+            stack = [ShuffleBlock(style, c, filters, *args[1:]) for _ in range(depth)]
+            return (stack[0] if depth == 1 else ShuffleStage(stack)), filters
+        case _:
+            return _make_plain(description, inputs, repeats, kind, args)
+
+
+def _make_plain(
+    description: Description,
+    inputs: tuple[int, ...],
+    repeats: int,
+    kind: str,
+    args: tuple[Any, ...],
+) -> tuple[nn.Module, int]:
+    """Return a layer that moves or pools channels, or a head."""
+    c = inputs[0]
+    match kind:
         case "MP" if repeats == 1:
             return MP(*(int(a) for a in args)), c
         case "SP" if repeats == 1:

@@ -13,6 +13,7 @@ from quant.zoo.class_names import COCO_NAMES, coco_or_numbered
 from quant.zoo.described import DescribedModel, Description
 from quant.zoo.loaded import LoadedModel
 from quant.zoo.seeding import seed_weights
+from quant.zoo.unshuffle import remove_shuffles
 
 # (depth multiple, width multiple) of each size
 SIZES: dict[str, tuple[float, float]] = {
@@ -149,9 +150,15 @@ def load_described(
         UnsupportedLayerError: The description has a module that is not known.
     """
     module = DescribedModel(description).eval()
-    load_into(module, tensors, source)
+    load_into(module, without_copies(tensors), source)
+    remove_shuffles(module)
     module.requires_grad_(False)
     return LoadedModel(module, detector_host(module, description, "yolov5"), name)
+
+
+def without_copies(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors without those of older files that repeat the anchors in another form."""
+    return {k: v for k, v in tensors.items() if not k.endswith(".anchor_grid")}
 
 
 def detector_host(module: DescribedModel, description: Description, decode: Decode) -> HostSpec:

@@ -17,7 +17,7 @@ from quant.zoo.described import DescribedModel, Description
 from quant.zoo.head import Anchors
 from quant.zoo.loaded import LoadedModel
 from quant.zoo.seeding import seed_weights
-from quant.zoo.yolov5 import ANCHORS_PER_SCALE, detector_host
+from quant.zoo.yolov5 import ANCHORS_PER_SCALE, detector_host, without_copies
 
 Variant = Literal["yolov7", "yolov7-tiny"]
 Form = Literal["training", "deploy"]
@@ -37,8 +37,6 @@ ANCHOR_SETS: dict[Variant, list[list[int]]] = {
         [116, 90, 156, 198, 373, 326],
     ],
 }
-# Buffers of older checkpoints that repeat what ``anchors`` says.
-_REPEATED = (".anchor_grid",)
 
 
 def yolov7_description(variant: Variant, form: Form, classes: int = 80) -> dict[str, Any]:
@@ -125,8 +123,7 @@ def build_yolov7(
         network = replace(network, anchors=anchors)
     module = DescribedModel(network).eval()
     if tensors is not None:
-        kept = {k: v for k, v in tensors.items() if not k.endswith(_REPEATED)}
-        load_into(module, kept, source)
+        load_into(module, without_copies(tensors), source)
     elif seed is not None:
         seed_weights(module, seed)
     module.requires_grad_(False)
