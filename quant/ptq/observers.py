@@ -165,8 +165,9 @@ class Observer:
 def uniform_grid(real: RealRange, bits: int) -> tuple[float, int]:
     """Return scale and zero point of the ``bits``-bit codes that cover ``real``.
 
-    The zero point is rounded to a code; the scale then grows until both ends are covered again
-    (an end within half a step of 0 is given up instead, so that ReLU-like ranges waste no code).
+    The zero point is one of the two codes around its ideal place, whichever needs the smaller
+    scale to cover both ends. An end within half a step of 0 is given up, so that ReLU-like ranges
+    waste no code.
 
     Args:
         real: Range to cover; an empty one (below float32's smallest) gives codes over 0..1.
@@ -175,12 +176,14 @@ def uniform_grid(real: RealRange, bits: int) -> tuple[float, int]:
     levels = (1 << bits) - 1
     if real.width < np.finfo(np.float32).tiny:
         return 1.0 / levels, 0
-    zero = int(-real.low / real.width * levels + 0.5)
-    if zero == 0:
+    ideal = -real.low / real.width * levels
+    if ideal < 0.5:
         return real.high / levels, 0
-    if zero == levels:
+    if ideal > levels - 0.5:
         return -real.low / levels, levels
-    return max(-real.low / zero, real.high / (levels - zero)), zero
+    below = min(max(math.floor(ideal), 1), levels - 1)
+    above = min(below + 1, levels - 1)
+    return min((max(-real.low / z, real.high / (levels - z)), z) for z in (below, above))
 
 
 def _least_error(

@@ -104,3 +104,10 @@ def test_a_relu_range_wastes_no_code():
 
 def test_an_empty_range_has_codes_over_zero_to_one():
     assert uniform_grid(RealRange(0.0, 0.0), 8) == (1 / 255, 0)
+
+
+def test_the_zero_point_with_the_smaller_scale_is_taken():
+    # -0.278 lies 2.36 steps of 30/255 below 0: with zero point 2 the step would have to be 0.139.
+    scale, zero = uniform_grid(RealRange(-0.278, 30.0), 8)
+    assert zero == 3
+    assert scale == 30.0 / 252
