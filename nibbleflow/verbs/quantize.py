@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """``nibbleflow quantize``: float model and calibration images to a build folder."""
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from quant.bundle import save_bundle
 from quant.errors import InputFileError
 from quant.floatstore import save_float
 from quant.hostspec import HostSpec
+from quant.ptq.equalize import equalise
 from quant.ptq.importer import import_model
 from quant.ptq.quantize import Quantized
 from quant.ptq.quantize import quantize as quantize_graph
@@ -26,6 +28,7 @@ from quant.zoo.resolve import load_model
 from sim.host import normalise
 
 BATCH = 4
+EQUALISING_IMAGES = 48
 KEPT_FRAMES = 4
 WORST_SHOWN = 5
 
@@ -72,7 +75,8 @@ def quantize(
         weight_clip: ``auto``, ``minmax`` or ``mse``.
         observer: ``auto``, ``minmax``, ``percentile`` or ``mse``.
         percentile: Share kept by the percentile observer, in percent.
-        correction: ``none``, ``mean`` or ``moments``.
+        correction: ``none``, ``mean`` or ``moments``; ``none`` also leaves the channels beside
+            depthwise convolutions as uneven as they are.
         layers: Other bits by name: ``NAME=8``, ``NAME=w8``, ``NAME=a8``, ``NAME=w8a8``.
         outputs: Tensors where the integer graph shall end; empty finds the head by itself.
         arch: Architecture of weights that do not name theirs.
@@ -114,19 +118,23 @@ def quantize(
         imported = import_model(loaded, tuple(outputs) or None)
         host = imported.host
         pictures = Pictures(calib, limit, (host.height, host.width))
+        graph, equalised = imported.graph, 0
+        if settings.correction != "none":
+            first = itertools.islice(pictures.canvases(host), EQUALISING_IMAGES)
+            graph, equalised = equalise(graph, (normalise(canvas, host) for canvas in first))
         frames: list[npt.NDArray[np.uint8]] = []
         with progress_bar("calibrating", len(pictures)) as advance:
             result = quantize_graph(
-                imported.graph,
+                graph,
                 host,
                 _batches(pictures, host, frames),
                 settings,
                 model=str(model),
                 progress=advance,
             )
-        record = _with_source(result.record, pictures)
+        record = _with_notes(result.record, pictures, equalised)
         save_bundle(result.graph, result.host, record, build.bundle)
-        save_float(imported.graph, host, build.floats)
+        save_float(graph, host, build.floats)
         np.save(build.frames, np.stack(frames), allow_pickle=False)
     values = {
         "build": str(output),
@@ -136,16 +144,20 @@ def quantize(
     return Result("quantize", values, _tables(replace(result, record=record), str(output)))
 
 
-def _with_source(record: QuantRecord, pictures: Pictures) -> QuantRecord:
-    """Say in the record that the images were random, where they were."""
-    if pictures.random_seed is None:
-        return record
-    settings = {**record.settings, "calibration": f"random, seed {pictures.random_seed}"}
-    note = (
-        f"calibrated on {len(pictures)} random images (seed {pictures.random_seed}), not on "
-        "photographs: sizes and hardware are real, accuracy is not"
-    )
-    return replace(record, settings=settings, notes=(note, *record.notes))
+def _with_notes(record: QuantRecord, pictures: Pictures, equalised: int) -> QuantRecord:
+    """Say in the record what happened before: random images, equalised channels."""
+    notes = []
+    settings = dict(record.settings)
+    if pictures.random_seed is not None:
+        settings["calibration"] = f"random, seed {pictures.random_seed}"
+        notes.append(
+            f"calibrated on {len(pictures)} random images (seed {pictures.random_seed}), not on "
+            "photographs: sizes and hardware are real, accuracy is not"
+        )
+    if equalised:
+        settings["equalised_tensors"] = equalised
+        notes.append(f"channels equalised in {equalised} tensors beside depthwise convolutions")
+    return replace(record, settings=settings, notes=(*notes, *record.notes))
 
 
 def _batches(

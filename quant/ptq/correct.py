@@ -118,6 +118,8 @@ def _corrected(
     mean, deviation = _mean_and_deviation(total)
     step = np.broadcast_to(node.weights.scale.astype(np.float64), mean.shape) * source.scale
     gain = _gain(wanted[1], step * deviation)
+    if isinstance(node, Linear):  # one value per image: too few for a deviation
+        gain = np.ones_like(gain)
     moved = _with_gain(node, gain)
     bias = np.floor(wanted[0] / (step * gain) - mean + 0.5).astype(np.int64)
     moved = replace(moved, bias=bias)
