@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from quant.hostspec import HostSpec
-from quant.ptq.equalize import MOST, Pair, equalise, find_pairs
+from quant.ptq.equalize import DENSE_SHARE, MOST, Pair, equalise, find_pairs
 from quant.ptq.executor import FloatExecutor
 from quant.ptq.importer import import_model
 from quant.zoo.loaded import LoadedModel
@@ -64,8 +64,11 @@ def test_same_function_and_even_channels(images):
         seen = maxima[pair.tensor]
         live = old[pair.tensor] > old[pair.tensor].max() / MOST
         assert live.sum() > 1
-        np.testing.assert_allclose(seen[live], seen.max(), 1e-4)
-        assert old[pair.tensor][live].min() < 0.6 * old[pair.tensor].max()
+        spread = old[pair.tensor][live] / old[pair.tensor].max()
+        assert spread.min() < 0.6
+        # Depthwise readers get even channels, dense ones a part of the way.
+        left = 0.0 if pair.second in ("2", "6", "8") else 1 - DENSE_SHARE
+        np.testing.assert_allclose(seen[live] / seen.max(), spread**left, 1e-4)
 
 
 def test_what_a_factor_does_not_pass_is_left_alone(images):
