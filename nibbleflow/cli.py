@@ -217,6 +217,20 @@ def generate(
 
 
 @app.command()
+def export(
+    build: Build,
+    mem: Annotated[bool, typer.Option("--mem", help="Only $readmemh files.")] = False,
+    c: Annotated[bool, typer.Option("--c", help="Only C headers.")] = False,
+    force: Force = False,
+    json: JsonFile = None,
+) -> None:
+    """Write the bundle's tensors as .mem files and C headers (neither flag: both)."""
+    from nibbleflow.verbs.export import export as verb
+
+    _run("export", verb, {"build": build, "mem": mem, "c": c, "force": force}, json, build)
+
+
+@app.command()
 def verify(
     build: Build,
     rtl: Annotated[bool, typer.Option("--rtl", help="Only the RTL in Verilator.")] = False,

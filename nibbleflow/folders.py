@@ -59,6 +59,11 @@ class BuildFolder:
         return self.path / "vectors"
 
     @property
+    def export(self) -> Path:
+        """The bundle's tensors as ``.mem`` files and C headers."""
+        return self.path / "export"
+
+    @property
     def sim(self) -> Path:
         """Scratch of simulations and the last verification's record."""
         return self.path / "sim"

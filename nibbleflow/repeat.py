@@ -17,6 +17,7 @@ VERBS = (
     "demo",
     "detect",
     "evaluate",
+    "export",
     "generate",
     "quantize",
     "report",
