@@ -105,6 +105,9 @@ def top_accuracy(images: Sequence[LabelledImage], best: Sequence[NDArray[np.int6
         images: The labelled images, at least one.
         best: ``best_classes`` of each image, same order, at least ``TOP`` wide where the network
             has as many classes.
+
+    Raises:
+        GraphError: There is no image, or not one result per image.
     """
     if not images or len(images) != len(best):
         raise GraphError(f"{len(best)} results for {len(images)} labelled images")
