@@ -36,7 +36,10 @@ def test_override_of_another_form_is_refused(text):
             {"granularity": "c-shape"},
             "--granularity 'c-shape' is not available; choose layer, filter",
         ),
-        ({"observer": "kl"}, "--observer 'kl' is not available; choose auto, minmax, percentile, mse"),
+        (
+            {"observer": "kl"},
+            "--observer 'kl' is not available; choose auto, minmax, percentile, mse",
+        ),
         ({"percentile": 50.0}, "--percentile: 50.0 must be in (50, 100]"),
     ],
 )

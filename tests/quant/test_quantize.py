@@ -76,10 +76,9 @@ def every_kind():
             np.zeros(5, np.float32),
         ),
     )  # fmt: skip
-    plane = {
-        name: (8, 12, 12)
-        for name in ("stem", "stem.act", "a", "a.act", "d", "sum", "sum.act", "up")
-    }
+    plane = dict.fromkeys(
+        ("stem", "stem.act", "a", "a.act", "d", "sum", "sum.act", "up"), (8, 12, 12)
+    )
     shapes = plane | {
         "pool": (8, 6, 6),
         "p": (8, 6, 6),
@@ -152,7 +151,7 @@ def test_the_result_does_not_depend_on_the_batches():
 
 
 def concat_graph(gain):
-    """A small-range tensor with a second reader, concatenated with one of ``gain`` times its range."""
+    """A tensor with a second reader, concatenated with one of ``gain`` times its range."""
     ops = (
         conv("small", "x", (4, 3, 3, 3), 1),
         conv("large", "x", (4, 3, 3, 3), 2, gain=gain),
@@ -160,7 +159,7 @@ def concat_graph(gain):
         conv("head", "cat", (4, 8, 1, 1), 3),
         conv("other", "small", (4, 4, 1, 1), 4),
     )
-    shapes = {n: (4, 12, 12) for n in ("small", "large", "head", "other")} | {"cat": (8, 12, 12)}
+    shapes = dict.fromkeys(("small", "large", "head", "other"), (4, 12, 12)) | {"cat": (8, 12, 12)}
     return graph_of(*ops, outputs=("head", "other"), shapes=shapes)
 
 
