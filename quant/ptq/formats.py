@@ -19,6 +19,7 @@ from quant.ptq.steps import Step
 
 # A concat source keeps its own format when its range is below this share of the widest source.
 OWN_FORMAT_SHARE = 0.5
+TABLE_OUTPUT_BITS = 8
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ def plan_formats(
     by_result = {s.result: s for s in steps}
     stem = _stem_name(steps)
     bits = {
-        s.name: settings.output_bits
+        s.name: _output_bits(s, settings)
         if s.is_output and not s.readers
         else settings.act_bits_of(s.name, stem=s.name == stem)
         for s in owner_steps(steps)
@@ -157,6 +158,13 @@ class _Classes:
     def members(self, name: str, names: list[str]) -> list[str]:
         root = self.root(name)
         return [n for n in names if self.root(n) == root]
+
+
+def _output_bits(step: Step, settings: QuantizeSettings) -> int:
+    """Return the bits of a graph output; a table would grow with every bit, so it has at most 8."""
+    return (
+        min(settings.output_bits, TABLE_OUTPUT_BITS) if step.needs_table else settings.output_bits
+    )
 
 
 def _stem_name(steps: tuple[Step, ...]) -> str:

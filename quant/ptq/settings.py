@@ -85,7 +85,7 @@ class QuantizeSettings:
         edge_bits: Weight bits of the first convolution and of the head convolutions; these few
             layers cost little memory and much accuracy.
         stem_act_bits: Bits of the first convolution's output codes.
-        output_bits: Bits of the graph's outputs, 8 to 16.
+        output_bits: Bits of the graph's outputs, 8 to 16 (8 where an activation table makes them).
         scheme: ``affine`` or ``symmetric``.
         granularity: ``layer`` or ``filter``.
         weight_clip: Range of a weight group: its extremes (``minmax``), the clipped range of least
