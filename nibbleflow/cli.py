@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 
 from nibbleflow.folders import is_random
+from nibbleflow.progress import result_console
 from nibbleflow.repeat import RUN_FILE_SUFFIX, check_given, read_run, write_run
 from nibbleflow.result import Result
 from quant.errors import InputFileError, NibbleflowError
@@ -360,7 +361,7 @@ def _run(
 
 
 def _finish(result: Result, json: Path | None) -> None:
-    Console().print(result.table())
+    result_console().print(result.table())
     if json is not None:
         from nibbleflow.folders import write_whole
 

@@ -5,8 +5,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from rich.console import Console
-
+from nibbleflow.progress import result_console
 from nibbleflow.result import Result
 from nibbleflow.verbs.detect import detect
 from nibbleflow.verbs.evaluate import evaluate
@@ -34,7 +33,7 @@ def demo(build: str | Path = "build/demo", *, force: bool = False) -> Result:
     Raises:
         NibbleflowError: The build exists without ``force``, or a tool is missing.
     """
-    console = Console()
+    console = result_console()
     path = Path(build)
 
     def step(title: str, result: Result) -> Result:

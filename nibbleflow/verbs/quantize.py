@@ -8,7 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from rich.console import RenderableType
 from rich.table import Table
+from rich.text import Text
 
 from nibbleflow.folders import BuildFolder, whole_folder
 from nibbleflow.pictures import Pictures
@@ -175,7 +177,7 @@ def _batches(
         yield np.stack(batch)
 
 
-def _tables(result: Quantized, output: str) -> tuple[Table, ...]:
+def _tables(result: Quantized, output: str) -> tuple[RenderableType, ...]:
     layers = result.record.layers
     bits = Table(title=f"{result.graph.name} -> {output}", box=None)
     bits.add_column("nodes")
@@ -200,7 +202,7 @@ def _tables(result: Quantized, output: str) -> tuple[Table, ...]:
             "" if layer.weight_sqnr_db is None else f"{layer.weight_sqnr_db:.1f}",
             f"{layer.sqnr_db:.1f}",
         )
-    return bits, worst
+    return bits, worst, *(Text(f"note: {note}") for note in result.record.notes)
 
 
 def _pair(size: Sequence[int] | None) -> tuple[int, int] | None:
