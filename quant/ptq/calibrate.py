@@ -11,7 +11,7 @@ import torch
 from quant.errors import QuantizationError
 from quant.floatgraph import FloatConv, FloatGraph, FloatLinear, float_sources_of
 from quant.ptq.executor import FloatExecutor
-from quant.ptq.observers import Observer, RealRange
+from quant.ptq.observers import ChannelMean, Observer, RealRange
 from quant.ptq.steps import Step
 
 Images = npt.NDArray[np.float32]
@@ -26,25 +26,6 @@ class _Extremes:
     def see(self, tensor: torch.Tensor, name: str) -> None:
         low, high = (float(v) for v in torch.aminmax(tensor))
         self.low, self.high = min(self.low, low), max(self.high, high)
-
-
-class _ChannelMean:
-    """Mean of every channel only."""
-
-    def __init__(self) -> None:
-        self._sum: npt.NDArray[np.float64] | None = None
-        self._pixels = 0
-
-    def see(self, tensor: torch.Tensor, name: str) -> None:
-        sums = tensor.sum(dim=(0, 2, 3), dtype=torch.float64).numpy()
-        self._sum = sums if self._sum is None else self._sum + sums
-        self._pixels += tensor.shape[0] * tensor.shape[2] * tensor.shape[3]
-
-    @property
-    def mean(self) -> npt.NDArray[np.float64]:
-        if self._sum is None:
-            raise QuantizationError("calibration saw no image; give at least one")
-        return np.asarray(self._sum / self._pixels)
 
 
 @dataclass(frozen=True)
@@ -99,7 +80,7 @@ def calibrate(
         if isinstance(op, FloatConv | FloatLinear)
         for source in float_sources_of(op)
     }
-    means = {name: _ChannelMean() for name in inputs - owners}
+    means = {name: ChannelMean() for name in inputs - owners}
 
     def visit(name: str, tensor: torch.Tensor) -> None:
         if tensor.dim() == 2:

@@ -239,8 +239,11 @@ class Lowering:
 
 def sqnr_db(exact: Floats, rounded: Floats) -> float:
     """Return ``10*log10(sum(exact**2) / sum((exact-rounded)**2))``, capped at 200 dB."""
-    signal = float(np.square(exact).sum())
-    noise = float(np.square(exact - rounded).sum())
+    return decibels(float(np.square(exact).sum()), float(np.square(exact - rounded).sum()))
+
+
+def decibels(signal: float, noise: float) -> float:
+    """Return ``10*log10(signal / noise)`` of two energies, capped at 200 dB."""
     if noise <= signal * 1e-20:
         return 200.0
     return 10.0 * float(np.log10(max(signal, 1e-300) / noise))

@@ -47,6 +47,36 @@ class RealRange:
         return self.high - self.low
 
 
+class ChannelMean:
+    """Mean of every channel of one tensor over all batches seen."""
+
+    def __init__(self) -> None:
+        self._sum: npt.NDArray[np.float64] | None = None
+        self._pixels = 0
+
+    def see(self, tensor: torch.Tensor, name: str) -> None:
+        """Count one batch.
+
+        Args:
+            tensor: float32 [N, C, H, W].
+            name: Of the tensor; every observer takes it.
+        """
+        sums = tensor.sum(dim=(0, 2, 3), dtype=torch.float64).numpy()
+        self._sum = sums if self._sum is None else self._sum + sums
+        self._pixels += tensor.shape[0] * tensor.shape[2] * tensor.shape[3]
+
+    @property
+    def mean(self) -> npt.NDArray[np.float64]:
+        """Mean of every channel, float64 [C].
+
+        Raises:
+            QuantizationError: No image was seen.
+        """
+        if self._sum is None:
+            raise QuantizationError("an observer has seen no image; give at least one")
+        return np.asarray(self._sum / self._pixels)
+
+
 class Observer:
     """Histogram, extremes and per-channel mean of one tensor over all batches seen."""
 
@@ -56,8 +86,7 @@ class Observer:
         self._counts = np.zeros(0, np.int64)
         self._low = math.inf
         self._high = -math.inf
-        self._channel_sum: npt.NDArray[np.float64] | None = None
-        self._pixels = 0
+        self._means = ChannelMean()
 
     def see(self, tensor: torch.Tensor, name: str) -> None:
         """Count one batch.
@@ -76,9 +105,7 @@ class Observer:
                 "check the weights and the normalisation"
             )
         self._low, self._high = min(self._low, low), max(self._high, high)
-        sums = tensor.sum(dim=(0, 2, 3), dtype=torch.float64).numpy()
-        self._channel_sum = sums if self._channel_sum is None else self._channel_sum + sums
-        self._pixels += tensor.shape[0] * tensor.shape[2] * tensor.shape[3]
+        self._means.see(tensor, name)
         self._reach(low, high)
         index = (tensor.reshape(-1) * 2.0**-self._exponent).floor_().to(torch.int64)
         index -= self._first
@@ -88,16 +115,14 @@ class Observer:
     @property
     def extremes(self) -> RealRange:
         """Smallest and largest value seen, widened to contain 0."""
-        if self._pixels == 0:
+        if self._low > self._high:
             raise QuantizationError("an observer has seen no image; give at least one")
         return RealRange(min(self._low, 0.0), max(self._high, 0.0))
 
     @property
     def channel_mean(self) -> npt.NDArray[np.float64]:
         """Mean of every channel, float64 [C]."""
-        if self._channel_sum is None:
-            raise QuantizationError("an observer has seen no image; give at least one")
-        return np.asarray(self._channel_sum / self._pixels)
+        return self._means.mean
 
     def histogram(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
         """Return bin centres and counts of the occupied stretch, float64 [bins] each."""

@@ -18,7 +18,7 @@ from quant.ptq.calibrate import calibrate
 from quant.ptq.correct import float_moments, match_moments
 from quant.ptq.executor import FloatExecutor
 from quant.ptq.formats import owner_steps, plan_formats, row_stops_of
-from quant.ptq.lower import Lowering, dead_filters, edge_names
+from quant.ptq.lower import Lowering, dead_filters, decibels, edge_names
 from quant.ptq.lowered import visit_lowered
 from quant.ptq.observers import RealRange, uniform_grid
 from quant.ptq.settings import QuantizeSettings
@@ -167,12 +167,7 @@ def _measure(
 
         executor.run(image, keep)
         visit_lowered(lowered, _input_codes(image, fmt), compare)
-    return {
-        name: 200.0
-        if noise[name] <= signal[name] * 1e-20
-        else 10.0 * float(np.log10(max(signal[name], 1e-300) / noise[name]))
-        for name in signal
-    }
+    return {name: decibels(signal[name], noise[name]) for name in signal}
 
 
 def _layer_records(
