@@ -4,25 +4,12 @@
 from importlib import resources
 from pathlib import Path
 
-import numpy as np
-
+from hw.cell import Parameter
+from hw.conv_cell import conv_file_parameters, conv_files, conv_parameters
 from hw.geometry import ConvGeometry, conv_geometry
-from hw.memories import (
-    filter_tables,
-    is_affine,
-    lanes_text,
-    mem_text,
-    requant_text,
-    shift_range,
-    weight_words,
-)
 from quant.formats import TensorFormat
 from quant.nodes import Conv
 from quant.schedule import Folding
-from quant.weights import signed_bits
-from quant.widths import accumulator_bits
-
-Parameter = int | str
 
 
 def rtl_sources() -> tuple[Path, ...]:
@@ -65,102 +52,9 @@ def emit_conv(
     """
     prefix = f"{name}_" if file_prefix is None else file_prefix
     geometry = conv_geometry(node, in_shape, folding)
-    memories = _memories(node, source, geometry)
-    parameters = _parameters(node, source, geometry)
-    for key, file in (
-        ("WeightFile", "weights.mem"),
-        ("DecodeFile", "decode.mem"),
-        ("SelectFile", "select.mem"),
-        ("RequantFile", "requant.mem"),
-        ("CodebookFile", "codebook.mem"),
-        ("TableFile", "table.mem"),
-    ):
-        parameters[key] = prefix + file if file in memories else ""
-    files = {f"{name}.sv": _top_text(name, geometry, source, node, parameters, digest)}
-    return files | {prefix + file: text for file, text in memories.items()}
-
-
-def _memories(node: Conv, source: TensorFormat, geometry: ConvGeometry) -> dict[str, str]:
-    """Return the memory contents by plain file name."""
-    tables, numbers = filter_tables(node)
-    bits = accumulator_bits(node, source)
-    texts = {
-        "weights.mem": lanes_text(weight_words(node.weights, geometry), node.weights.bits),
-        "requant.mem": requant_text(node.requant, node.bias, bits, geometry),
-    }
-    select_bits, affine = _selection(node)
-    operand_bits = signed_bits(int(tables.min()), int(tables.max()))
-    if affine:
-        texts["select.mem"] = lanes_text(tables[numbers, 0].reshape(-1, geometry.pe), select_bits)
-    else:
-        # Unused table numbers repeat the last table: any value would do.
-        rows = np.minimum(np.arange(1 << select_bits), len(tables) - 1)
-        texts["decode.mem"] = mem_text([(tables[rows].reshape(-1), operand_bits)])
-        if select_bits:
-            texts["select.mem"] = lanes_text(numbers.reshape(-1, geometry.pe), select_bits)
-    if source.codebook is not None:
-        texts["codebook.mem"] = mem_text([(source.codebook, source.decoded_bits)])
-    if node.table is not None:
-        texts["table.mem"] = mem_text([(node.table.astype(np.int64), node.output.bits)])
-    return texts
-
-
-def _selection(node: Conv) -> tuple[int, bool]:
-    """Return the bits of a filter's table selection, and whether it is an affine offset.
-
-    One table is constant logic. Several affine tables differ by an offset, which the cell adds;
-    other tables are chosen by number.
-    """
-    tables, _ = filter_tables(node)
-    if len(tables) == 1:
-        return 0, False
-    if is_affine(tables):
-        return signed_bits(int(tables[:, 0].min()), int(tables[:, 0].max())), True
-    return (len(tables) - 1).bit_length(), False
-
-
-def _parameters(node: Conv, source: TensorFormat, g: ConvGeometry) -> dict[str, Parameter]:
-    """Return the parameters of ``nf_conv_axis`` besides the file names."""
-    tables, _ = filter_tables(node)
-    select_bits, affine = _selection(node)
-    shift_low, shift_high = shift_range(node.requant)
-    top, left, bottom, right = g.padding
-    return {
-        "Channels": g.channels,
-        "Height": g.height,
-        "Width": g.width,
-        "Filters": g.filters,
-        "Groups": g.groups,
-        "KernelH": g.kernel[0],
-        "KernelW": g.kernel[1],
-        "StrideH": g.stride[0],
-        "StrideW": g.stride[1],
-        "PadTop": top,
-        "PadLeft": left,
-        "PadBottom": bottom,
-        "PadRight": right,
-        "Depthwise": int(g.depthwise),
-        "Pe": g.pe,
-        "Simd": g.simd,
-        "PixelsPerBeat": 1,
-        "UseDsp": int(g.use_dsp),
-        "RequantLanes": g.requant_lanes,
-        "BufferPixels": g.buffer_pixels,
-        "InBits": source.bits,
-        "ActBits": source.decoded_bits if source.codebook is not None else source.bits,
-        "ZeroCode": source.zero_code,
-        "WeightBits": node.weights.bits,
-        "SelectBits": select_bits,
-        "AffineSelect": int(affine),
-        "OperandBits": signed_bits(int(tables.min()), int(tables.max())),
-        "AccBits": accumulator_bits(node, source),
-        "ShiftLow": shift_low,
-        "ShiftHigh": shift_high,
-        "PreBits": node.requant.bits,
-        "Low": node.requant.low,
-        "High": node.requant.high,
-        "OutBits": node.output.bits,
-    }
+    files = conv_files(node, source, geometry, prefix)
+    parameters = conv_parameters(node, source, geometry) | conv_file_parameters(files, prefix)
+    return {f"{name}.sv": _top_text(name, geometry, source, node, parameters, digest)} | files
 
 
 def _top_text(

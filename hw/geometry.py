@@ -140,6 +140,11 @@ class ConvGeometry:
         tree = (self.simd - 1).bit_length()
         return FIXED_LATENCY + tree + self.pe // self.requant_lanes + int(self.has_table)
 
+    @property
+    def queue_beats(self) -> int:
+        """Places of the output queue, counted by credits: the beats under way and one more."""
+        return 1 + -(-self.latency // self.fold_taps)
+
 
 def conv_geometry(node: Conv, in_shape: tuple[int, int, int], folding: Folding) -> ConvGeometry:
     """Return the sizes of ``node`` folded by ``folding``.

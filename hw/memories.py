@@ -9,7 +9,7 @@ import numpy.typing as npt
 from hw.geometry import ConvGeometry
 from quant.errors import PlanError
 from quant.formats import IntArray
-from quant.nodes import Conv, Requantizer
+from quant.nodes import Conv, Linear, Requantizer
 from quant.weights import Weights
 
 MULTIPLIER_BITS = 17
@@ -53,11 +53,11 @@ def weight_words(weights: Weights, geometry: ConvGeometry) -> IntArray:
     return codes.transpose(0, 4, 5, 2, 1, 3).reshape(-1, g.pe * g.simd).astype(np.int64)
 
 
-def filter_tables(node: Conv) -> tuple[IntArray, IntArray]:
+def filter_tables(node: Conv | Linear) -> tuple[IntArray, IntArray]:
     """Return the decode tables in use and the table of each filter.
 
     Args:
-        node: Convolution whose tables are chosen per layer or per filter.
+        node: Layer whose tables are chosen per layer or per filter.
 
     Returns:
         int64 [T, 2**bits] distinct tables and int64 [F] numbers below T.

@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The cell of every node kind."""
+
+from hw.cell import Cell
+from hw.conv_cell import conv_cell, linear_cell
+from quant.errors import PlanError
+from quant.graph import QGraph
+from quant.nodes import Conv, Linear, Node, sources_of
+from quant.schedule import Folding, MemoryStyle
+
+
+def node_cell(
+    node: Node,
+    graph: QGraph,
+    folding: Folding,
+    prefix: str,
+    weight_memory: MemoryStyle = "auto",
+) -> Cell:
+    """Return the cell of ``node``.
+
+    Args:
+        node: A node of ``graph`` that computes something.
+        graph: The integer graph.
+        folding: Its lanes.
+        prefix: Begins the names of its memory files.
+        weight_memory: Style of its weight memory, of layers that have one.
+
+    Raises:
+        PlanError: The folding does not fit, or the cell does not build this node.
+    """
+    shapes = [graph.shapes[source] for source in sources_of(node)]
+    formats = [graph.formats[source] for source in sources_of(node)]
+    match node:
+        case Conv():
+            return conv_cell(node, shapes[0], formats[0], folding, prefix)
+        case Linear():
+            return linear_cell(node, shapes[0], formats[0], folding, prefix)
+        case _:
+            raise PlanError(f"'{node.name}' has no cell")

@@ -1,0 +1,259 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The convolution and the linear layer as cells: parameters, memory images, token-level model."""
+
+import numpy as np
+
+from hw.cell import Cell, Parameter, Stream
+from hw.geometry import ConvGeometry, conv_geometry
+from hw.memories import (
+    filter_tables,
+    is_affine,
+    lanes_text,
+    mem_text,
+    requant_text,
+    shift_range,
+    weight_words,
+)
+from hw.process import Counts, Port, Process
+from quant.formats import TensorFormat
+from quant.nodes import Conv, Linear
+from quant.schedule import Folding
+from quant.weights import Granularity, Weights, signed_bits
+from quant.widths import accumulator_bits
+
+
+def conv_cell(
+    node: Conv,
+    in_shape: tuple[int, int, int],
+    source: TensorFormat,
+    folding: Folding,
+    prefix: str,
+) -> Cell:
+    """Return the cell of a convolution.
+
+    Args:
+        node: The convolution.
+        in_shape: (C, H, W) of its input.
+        source: Format of its input codes.
+        folding: PE and SIMD.
+        prefix: Begins the names of the memory files.
+
+    Returns:
+        A cell of module ``nf_conv``.
+
+    Raises:
+        PlanError: The folding does not fit, or the cell does not build this layer.
+    """
+    geometry = conv_geometry(node, in_shape, folding)
+    files = conv_files(node, source, geometry, prefix)
+    shape = (geometry.filters, geometry.out_height, geometry.out_width)
+    return Cell(
+        module="nf_conv",
+        parameters=conv_parameters(node, source, geometry) | conv_file_parameters(files, prefix),
+        inputs=(Stream(in_shape, geometry.in_lanes, source.bits),),
+        output=Stream(shape, geometry.pe, node.output.bits),
+        stages=(conv_process(geometry),),
+        files=files,
+    )
+
+
+def linear_cell(
+    node: Linear,
+    in_shape: tuple[int, int, int],
+    source: TensorFormat,
+    folding: Folding,
+    prefix: str,
+) -> Cell:
+    """Return the cell of a linear layer: a convolution whose kernel is the whole picture.
+
+    Arguments, result and errors as ``conv_cell``.
+    """
+    return conv_cell(linear_as_conv(node, in_shape), in_shape, source, folding, prefix)
+
+
+def linear_as_conv(node: Linear, in_shape: tuple[int, int, int]) -> Conv:
+    """Return the convolution with a kernel of the size of the picture that equals ``node``.
+
+    A flattened tensor is channel-major, so the columns of a linear layer are (C, H, W).
+
+    Args:
+        node: The linear layer.
+        in_shape: (C, H, W) of its input.
+
+    Raises:
+        PlanError: Weights of one output have several tables or multipliers.
+    """
+    filter_tables(node)
+    weights = node.weights
+    filters = weights.shape[0]
+    selectors = np.broadcast_to(weights.selectors, weights.codes.shape)[:, :1]
+    return Conv(
+        name=node.name,
+        source=node.source,
+        weights=Weights(
+            codes=weights.codes.reshape(filters, *in_shape),
+            bits=weights.bits,
+            tables=weights.tables,
+            selectors=selectors,
+            multipliers=np.ones_like(selectors),
+            scale=weights.scale,
+            granularity=Granularity.FILTER,
+            scheme=weights.scheme,
+        ),
+        bias=node.bias,
+        stride=(1, 1),
+        padding=(0, 0, 0, 0),
+        groups=1,
+        requant=node.requant,
+        table=node.table,
+        output=node.output,
+    )
+
+
+def conv_process(g: ConvGeometry) -> Process:
+    """Return the token-level model of a convolution cell: one step per output beat.
+
+    A window waits for its last pixel and gives its places back after its last output fold.
+    """
+    needed, freed = window_counts(g)
+    # The folds before the last one of a window give nothing back.
+    held = np.concatenate(([0], freed[:-1]))
+    freed_by_fold = np.repeat(held[:, None], g.output_folds, axis=1)
+    freed_by_fold[:, -1] = freed
+    port = Port(
+        beats=g.input_beats,
+        capacity=g.buffer_pixels * g.channel_folds,
+        needed=np.repeat(needed, g.output_folds) * g.channel_folds,
+        freed=freed_by_fold.reshape(-1) * g.channel_folds,
+    )
+    return Process(
+        cycles=g.fold_taps,
+        ports=(port,),
+        emits=np.ones(g.output_beats, np.bool_),
+        latency=g.latency,
+        queue=g.queue_beats,
+    )
+
+
+def window_counts(g: ConvGeometry) -> tuple[Counts, Counts]:
+    """Return per window the pixels of the frame that it needs and those free after it.
+
+    Returns:
+        Two int64 [out_height * out_width], neither falling.
+    """
+    (kh, kw), (sh, sw), (top, left, _, _) = g.kernel, g.stride, g.padding
+    corner_y = (np.arange(g.out_height, dtype=np.int64) * sh - top)[:, None]
+    corner_x = (np.arange(g.out_width, dtype=np.int64) * sw - left)[None, :]
+    last_row = np.minimum(corner_y + kh, g.height) - 1
+    needed = last_row * g.width + np.minimum(corner_x + kw, g.width)
+    # The next window of the line begins one stride further; while the next line of windows begins
+    # at the top row too, nothing is free.
+    free = np.maximum(corner_y, 0) * g.width + np.maximum(corner_x + sw, 0)
+    free[:-1] *= corner_y[:-1] + sh > 0
+    free[:-1, -1] = np.maximum(corner_y[:-1, 0] + sh, 0) * g.width
+    free[-1, -1] = g.height * g.width
+    return np.maximum.accumulate(needed.reshape(-1)), np.maximum.accumulate(free.reshape(-1))
+
+
+def conv_files(
+    node: Conv, source: TensorFormat, geometry: ConvGeometry, prefix: str
+) -> dict[str, str]:
+    """Return the memory images of the cell: file name, beginning with ``prefix``, to text.
+
+    Raises:
+        PlanError: Tables differ inside a filter, or a group multiplier is not 1.
+    """
+    tables, numbers = filter_tables(node)
+    bits = accumulator_bits(node, source)
+    texts = {
+        "weights.mem": lanes_text(weight_words(node.weights, geometry), node.weights.bits),
+        "requant.mem": requant_text(node.requant, node.bias, bits, geometry),
+    }
+    select_bits, affine = _selection(node)
+    operand_bits = signed_bits(int(tables.min()), int(tables.max()))
+    if affine:
+        texts["select.mem"] = lanes_text(tables[numbers, 0].reshape(-1, geometry.pe), select_bits)
+    else:
+        # Unused table numbers repeat the last table: any value would do.
+        rows = np.minimum(np.arange(1 << select_bits), len(tables) - 1)
+        texts["decode.mem"] = mem_text([(tables[rows].reshape(-1), operand_bits)])
+        if select_bits:
+            texts["select.mem"] = lanes_text(numbers.reshape(-1, geometry.pe), select_bits)
+    if source.codebook is not None:
+        texts["codebook.mem"] = mem_text([(source.codebook, source.decoded_bits)])
+    if node.table is not None:
+        texts["table.mem"] = mem_text([(node.table.astype(np.int64), node.output.bits)])
+    return {prefix + name: text for name, text in texts.items()}
+
+
+def conv_file_parameters(files: dict[str, str], prefix: str) -> dict[str, Parameter]:
+    """Return the parameters that name the memory files; empty where there is none."""
+    names = ("weights", "decode", "select", "requant", "codebook", "table")
+    return {
+        f"{name.capitalize().removesuffix('s')}File": (
+            f"{prefix}{name}.mem" if f"{prefix}{name}.mem" in files else ""
+        )
+        for name in names
+    }
+
+
+def conv_parameters(node: Conv, source: TensorFormat, g: ConvGeometry) -> dict[str, Parameter]:
+    """Return the parameters of ``nf_conv`` besides the file names, in the module's order.
+
+    Raises:
+        PlanError: Tables differ inside a filter, or a group multiplier is not 1.
+    """
+    tables, _ = filter_tables(node)
+    select_bits, affine = _selection(node)
+    shift_low, shift_high = shift_range(node.requant)
+    top, left, bottom, right = g.padding
+    return {
+        "Channels": g.channels,
+        "Height": g.height,
+        "Width": g.width,
+        "Filters": g.filters,
+        "Groups": g.groups,
+        "KernelH": g.kernel[0],
+        "KernelW": g.kernel[1],
+        "StrideH": g.stride[0],
+        "StrideW": g.stride[1],
+        "PadTop": top,
+        "PadLeft": left,
+        "PadBottom": bottom,
+        "PadRight": right,
+        "Depthwise": int(g.depthwise),
+        "Pe": g.pe,
+        "Simd": g.simd,
+        "PixelsPerBeat": 1,
+        "UseDsp": int(g.use_dsp),
+        "RequantLanes": g.requant_lanes,
+        "BufferPixels": g.buffer_pixels,
+        "InBits": source.bits,
+        "ActBits": source.decoded_bits if source.codebook is not None else source.bits,
+        "ZeroCode": source.zero_code,
+        "WeightBits": node.weights.bits,
+        "SelectBits": select_bits,
+        "AffineSelect": int(affine),
+        "OperandBits": signed_bits(int(tables.min()), int(tables.max())),
+        "AccBits": accumulator_bits(node, source),
+        "ShiftLow": shift_low,
+        "ShiftHigh": shift_high,
+        "PreBits": node.requant.bits,
+        "Low": node.requant.low,
+        "High": node.requant.high,
+        "OutBits": node.output.bits,
+    }
+
+
+def _selection(node: Conv) -> tuple[int, bool]:
+    """Return the bits of a filter's table selection, and whether it is an affine offset.
+
+    One table is constant logic. Several affine tables differ by an offset, which the cell adds;
+    other tables are chosen by number.
+    """
+    tables, _ = filter_tables(node)
+    if len(tables) == 1:
+        return 0, False
+    if is_affine(tables):
+        return signed_bits(int(tables[:, 0].min()), int(tables[:, 0].max())), True
+    return (len(tables) - 1).bit_length(), False
