@@ -12,6 +12,7 @@ from types import MappingProxyType
 
 from hw.cell import Cell, Stream
 from hw.cells import node_cell
+from hw.lanes import equal_lanes
 from quant.bundle.names import unique_stems
 from quant.errors import PlanError
 from quant.graph import QGraph
@@ -109,8 +110,7 @@ def build_network(graph: QGraph, schedule: Schedule) -> Network:
     for node in graph.nodes:
         match node:
             case Input():
-                lanes = _folding(schedule, node.name).pe
-                _need_lanes(node.name, node.shape[0], lanes)
+                lanes = equal_lanes(node.name, _folding(schedule, node.name), node.shape[0])
                 streams[node.name] = Stream(node.shape, lanes, node.output.bits)
                 readers: list[Stream] = []
             case Output():
@@ -184,13 +184,6 @@ def _folding(schedule: Schedule, name: str) -> Folding:
             "the outputs; plan it with hw.plan_network"
         )
     return folding
-
-
-def _need_lanes(name: str, channels: int, lanes: int) -> None:
-    if channels % lanes:
-        raise PlanError(
-            f"'{name}' has {channels} channels, not a multiple of {lanes} lanes; choose a divisor"
-        )
 
 
 def _check_names(graph: QGraph, schedule: Schedule) -> None:

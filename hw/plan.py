@@ -21,7 +21,7 @@ DEFAULT_CLOCK_HZ = 200_000_000
 
 
 @dataclass(frozen=True)
-class _Option:
+class Option:
     """One folding of one convolution.
 
     Attributes:
@@ -60,18 +60,18 @@ def plan_foldings(
     Raises:
         PlanError: No or both targets, or one that cannot be met.
     """
-    options = {node.name: _options(node, graph.shapes[node.source]) for node in graph.convs}
+    options = {node.name: conv_options(node, graph.shapes[node.source]) for node in graph.convs}
     if target_interval_cycles is not None and max_macs_per_cycle is None:
         target = target_interval_cycles
     elif max_macs_per_cycle is not None and target_interval_cycles is None:
-        target = _smallest_interval(list(options.values()), max_macs_per_cycle)
+        target = smallest_interval(list(options.values()), max_macs_per_cycle)
     else:
         raise PlanError(
             "a plan needs one target; give either max_macs_per_cycle or target_interval_cycles"
         )
     folding: dict[str, Folding] = {}
     for name, choices in options.items():
-        chosen = _cheapest(choices, target)
+        chosen = cheapest(choices, target)
         if chosen is None:
             fastest = min(o.interval for o in choices)
             raise PlanError(
@@ -82,7 +82,7 @@ def plan_foldings(
     return Schedule(graph.digest, clock_hz, folding)
 
 
-def _options(node: Conv, in_shape: tuple[int, int, int]) -> list[_Option]:
+def conv_options(node: Conv, in_shape: tuple[int, int, int]) -> list[Option]:
     """Return the foldings of ``node`` by rising cost; of equal ones the faster first.
 
     Among foldings of the same product and interval the one with the wider sum is cheaper: it has
@@ -97,15 +97,16 @@ def _options(node: Conv, in_shape: tuple[int, int, int]) -> list[_Option]:
             folding = Folding(pe, simd)
             g = conv_geometry(node, in_shape, folding)
             interval = max(g.input_beats, g.compute_cycles)
-            found.append(_Option(interval, pe * simd, folding))
+            found.append(Option(interval, pe * simd, folding))
     return sorted(found, key=lambda o: (o.macs, o.interval, o.folding.pe))
 
 
-def _cheapest(options: Sequence[_Option], target: int) -> _Option | None:
+def cheapest(options: Sequence[Option], target: int) -> Option | None:
+    """Return the first of ``options``, by rising cost, that takes at most ``target`` cycles."""
     return next((o for o in options if o.interval <= target), None)
 
 
-def _smallest_interval(options: Sequence[Sequence[_Option]], budget: int) -> int:
+def smallest_interval(options: Sequence[Sequence[Option]], budget: int) -> int:
     """Return the smallest interval for which the cheapest foldings fit ``budget``.
 
     Raises:
@@ -115,7 +116,7 @@ def _smallest_interval(options: Sequence[Sequence[_Option]], budget: int) -> int
     intervals = sorted({o.interval for choices in options for o in choices})
 
     def fits(interval: int) -> bool:
-        chosen = [_cheapest(choices, interval) for choices in options]
+        chosen = [cheapest(choices, interval) for choices in options]
         return all(o is not None for o in chosen) and sum(o.macs for o in chosen if o) <= budget
 
     index = bisect_left(intervals, True, key=fits)

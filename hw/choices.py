@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Choices: the foldings of every node that keep an interval, with what they cost.
+
+Costs are bits of registers and of arithmetic, for comparing foldings of one node with each other
+and with the width converters that they spare; they estimate no device.
+"""
+
+from dataclasses import dataclass
+from math import gcd
+from typing import assert_never
+
+from hw.cells import node_cell
+from hw.conv_cell import linear_as_conv
+from hw.divisors import divisors
+from hw.geometry import conv_geometry
+from hw.plan import Option, conv_options
+from quant.errors import PlanError
+from quant.graph import QGraph
+from quant.nodes import (
+    Add,
+    AvgPool,
+    Concat,
+    Conv,
+    Input,
+    Linear,
+    Lookup,
+    MaxPool,
+    Node,
+    Output,
+    Requantize,
+    Split,
+    Upsample,
+)
+from quant.schedule import Folding
+
+_ACCUMULATOR_COST = 32
+_REQUANTIZER_COST = 256
+_CONVERTER_COST = 32
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One folding of one node.
+
+    Attributes:
+        folding: PE and SIMD.
+        in_lanes: Channels of a beat of every input; 0 for the graph's input.
+        out_lanes: Channels of a beat of the output.
+        cost: What the node costs with it.
+    """
+
+    folding: Folding
+    in_lanes: int
+    out_lanes: int
+    cost: int
+
+
+def layer_options(graph: QGraph, node: Conv | Linear) -> list[Option]:
+    """Return the foldings of a layer with weights by rising multiply-accumulates per cycle."""
+    in_shape = graph.shapes[node.source]
+    return conv_options(
+        node if isinstance(node, Conv) else linear_as_conv(node, in_shape), in_shape
+    )
+
+
+def lanes_of(graph: QGraph, node: Node) -> tuple[int, ...]:
+    """Return the lanes that a node without weights may have, increasing."""
+    channels = graph.shapes[node.name][0]
+    match node:
+        case Concat():
+            return divisors(gcd(*(graph.shapes[source][0] for source in node.sources)))
+        case Split():
+            return divisors(gcd(graph.shapes[node.source][0], node.begin, node.end))
+        case Input() | MaxPool() | AvgPool() | Add() | Upsample() | Requantize() | Lookup():
+            return divisors(channels)
+        case Conv() | Linear() | Output():
+            raise PlanError(f"'{node.name}' does not have the same lanes on both sides")
+        case _:
+            assert_never(node)
+
+
+def lanes_interval(graph: QGraph, node: Node, lanes: int) -> int:
+    """Return the cycles per frame of a node without weights while nothing waits.
+
+    The slowest of its processes, or of its ports, of which each takes one beat a cycle.
+    """
+    if isinstance(node, Input):
+        channels, height, width = node.shape
+        return channels // lanes * height * width
+    cell = node_cell(node, graph, Folding(lanes, lanes), "")
+    return max(
+        max(stage.steps * stage.cycles, *(port.beats for port in stage.ports))
+        for stage in cell.stages
+    )
+
+
+def fastest_interval(graph: QGraph, node: Node) -> int:
+    """Return the cycles per frame of a node without weights at its widest."""
+    return lanes_interval(graph, node, lanes_of(graph, node)[-1])
+
+
+def node_choices(graph: QGraph, node: Node, target: int) -> list[Choice]:
+    """Return the foldings of ``node`` that take a frame in ``target`` cycles, cheapest first.
+
+    A layer with weights keeps to the fewest multiply-accumulates per cycle.
+
+    Raises:
+        PlanError: Not even the fastest folding keeps the target.
+    """
+    match node:
+        case Conv() | Linear():
+            found = [o for o in layer_options(graph, node) if o.interval <= target]
+            if not found:
+                fastest = min(o.interval for o in layer_options(graph, node))
+                raise _too_slow(node.name, target, fastest)
+            choices = [_layer_choice(graph, node, o) for o in found if o.macs == found[0].macs]
+        case _:
+            lanes = lanes_of(graph, node)
+            least = next((n for n in lanes if lanes_interval(graph, node, n) <= target), None)
+            if least is None:
+                raise _too_slow(node.name, target, fastest_interval(graph, node))
+            bits = graph.formats[node.name].bits
+            choices = [
+                Choice(Folding(n, n), 0 if isinstance(node, Input) else n, n, bits * n)
+                for n in lanes
+                if n >= least
+            ]
+    return sorted(choices, key=lambda choice: (choice.cost, choice.out_lanes, choice.in_lanes))
+
+
+def converter_cost(lanes: int, other: int, bits: int) -> int:
+    """Return the cost of joining a stream of ``lanes`` channels of ``bits`` bits to ``other``.
+
+    Lanes that do not divide each other need a buffer that shifts by their common divisor.
+    """
+    if lanes == other:
+        return 0
+    plain = max(lanes, other) % min(lanes, other) == 0
+    return _CONVERTER_COST + bits * (lanes + other) * (1 if plain else 4)
+
+
+def _layer_choice(graph: QGraph, node: Conv | Linear, option: Option) -> Choice:
+    in_shape = graph.shapes[node.source]
+    conv = node if isinstance(node, Conv) else linear_as_conv(node, in_shape)
+    g = conv_geometry(conv, in_shape, option.folding)
+    cost = (
+        g.pe * _ACCUMULATOR_COST
+        + g.requant_lanes * _REQUANTIZER_COST
+        + g.in_lanes * graph.formats[node.source].bits
+    )
+    return Choice(option.folding, g.in_lanes, g.pe, cost)
+
+
+def _too_slow(name: str, target: int, fastest: int) -> PlanError:
+    return PlanError(
+        f"'{name}' cannot take a frame in {target} cycles; fully parallel it needs {fastest}; "
+        "raise the target interval"
+    )

@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Plan of a whole network: the folding of every node and the style of every weight memory.
+
+A stream is as fast as its slowest node, so every node takes the cheapest folding that keeps one
+common interval. Where several cost the same, and where a wider node would spare a width converter,
+neighbours decide together: each node in turn takes the choice that is cheapest beside its present
+neighbours, until none changes. The sum of costs falls with each change, so this ends; it need not
+be the least of all.
+"""
+
+from hw.choices import (
+    Choice,
+    converter_cost,
+    fastest_interval,
+    layer_options,
+    node_choices,
+)
+from hw.devices import Device
+from hw.plan import DEFAULT_CLOCK_HZ, smallest_interval
+from hw.weight_memory import weight_styles
+from quant.errors import PlanError
+from quant.graph import QGraph
+from quant.nodes import Conv, Linear, Node, Output, sources_of
+from quant.schedule import Schedule
+
+
+def plan_network(
+    graph: QGraph,
+    *,
+    max_macs_per_cycle: int | None = None,
+    target_interval_cycles: int | None = None,
+    fps: float | None = None,
+    clock_hz: int | None = None,
+    device: Device | None = None,
+) -> Schedule:
+    """Plan every node of ``graph`` for one common interval; FIFOs are left out.
+
+    Give one of the three targets. Equal arguments give equal plans.
+
+    Args:
+        graph: The integer graph.
+        max_macs_per_cycle: Sum of PE*SIMD over all layers with weights that must not be exceeded;
+            the plan has the smallest interval that fits.
+        target_interval_cycles: Cycles per frame that no node may exceed; the plan has the fewest
+            multiply-accumulates.
+        fps: Frames per second that every node must reach, at ``clock_hz``.
+        clock_hz: Planned clock; by default that of the device, or 200 MHz without one.
+        device: Board whose ultra RAM may hold weights.
+
+    Returns:
+        Schedule with a folding per node but the outputs, and the style of every weight memory.
+
+    Raises:
+        PlanError: No or several targets, or one that cannot be met.
+    """
+    if clock_hz is None:
+        clock_hz = DEFAULT_CLOCK_HZ if device is None else device.clock_hz
+    target = _target(graph, max_macs_per_cycle, target_interval_cycles, fps, clock_hz)
+    chosen = _choose(graph, target)
+    folding = {name: choice.folding for name, choice in chosen.items()}
+    return Schedule(graph.digest, clock_hz, folding, memory=weight_styles(graph, folding, device))
+
+
+def _target(
+    graph: QGraph,
+    max_macs_per_cycle: int | None,
+    target_interval_cycles: int | None,
+    fps: float | None,
+    clock_hz: int,
+) -> int:
+    """Return the interval to plan for, in cycles."""
+    if [max_macs_per_cycle, target_interval_cycles, fps].count(None) != 2:
+        raise PlanError(
+            "a plan needs one target; give max_macs_per_cycle, target_interval_cycles or fps"
+        )
+    if target_interval_cycles is not None:
+        return target_interval_cycles
+    if fps is not None:
+        if not 0 < fps <= clock_hz:
+            raise PlanError(f"{fps:g} frames per second at {clock_hz} Hz; give 1 or more of both")
+        return int(clock_hz // fps)
+    layers = [layer_options(graph, n) for n in graph.nodes if isinstance(n, Conv | Linear)]
+    least = [
+        fastest_interval(graph, n) for n in graph.nodes if not isinstance(n, Conv | Linear | Output)
+    ]
+    if max_macs_per_cycle is None or not layers:
+        return max(least)
+    return max(smallest_interval(layers, max_macs_per_cycle), *least)
+
+
+def _choose(graph: QGraph, target: int) -> dict[str, Choice]:
+    """Return one choice per node, in graph order."""
+    nodes = [node for node in graph.nodes if not isinstance(node, Output)]
+    choices = {node.name: node_choices(graph, node, target) for node in nodes}
+    readers: dict[str, list[str]] = {node.name: [] for node in nodes}
+    for node in nodes:
+        for source in sources_of(node):
+            readers[source].append(node.name)
+    chosen = {name: options[0] for name, options in choices.items()}
+
+    def improve(node: Node) -> bool:
+        bits = graph.formats[node.name].bits
+
+        def beside(choice: Choice) -> int:
+            before = sum(
+                converter_cost(
+                    chosen[source].out_lanes, choice.in_lanes, graph.formats[source].bits
+                )
+                for source in sources_of(node)
+            )
+            after = sum(
+                converter_cost(choice.out_lanes, chosen[reader].in_lanes, bits)
+                for reader in readers[node.name]
+            )
+            return choice.cost + before + after
+
+        best = min(choices[node.name], key=beside)
+        if beside(best) < beside(chosen[node.name]):
+            chosen[node.name] = best
+            return True
+        return False
+
+    changed = True
+    while changed:
+        changed = False
+        for node in (*nodes, *reversed(nodes)):
+            changed = improve(node) or changed
+    return chosen
