@@ -24,6 +24,7 @@ and read by ``sim.stream``. Unset registers start random, so a missing reset sho
 from sim.rtl.axisrun import AxisRun
 from sim.rtl.bench import Bench, build_bench
 from sim.rtl.pattern import ALWAYS, Pattern
+from sim.rtl.probe import Probe, ProbeLog
 from sim.rtl.verilator import Verilator, find_verilator
 from sim.rtl.wrapper import Ports
 
@@ -33,6 +34,8 @@ __all__ = [
     "Bench",
     "Pattern",
     "Ports",
+    "Probe",
+    "ProbeLog",
     "Verilator",
     "build_bench",
     "find_verilator",

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from sim.rtl.probe import ProbeLog
 from sim.rtl.wrapper import Ports
 from sim.stream import BeatArray
 
@@ -49,6 +50,7 @@ class AxisRun:
         stalled: Why it ended before every beat came; None when it did not.
         violation: First breach of the stream protocol by the device; None when there is none.
         folder: Where it ran; running the bench's executable there repeats it.
+        probes: What the probes inside the device saw, in the order of the bench's probes.
     """
 
     outputs: tuple[tuple[BeatArray, ...], ...]
@@ -62,6 +64,7 @@ class AxisRun:
     stalled: str | None
     violation: str | None
     folder: Path
+    probes: tuple[ProbeLog, ...] = ()
 
     @property
     def frames(self) -> tuple[BeatArray, ...]:

@@ -6,16 +6,20 @@ import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from quant.errors import ToolError
 from sim.rtl.axisrun import DRAIN_CYCLES, AxisRun, read_run
 from sim.rtl.build import HERE, BuildOptions, compile_bench, first_error
 from sim.rtl.pattern import ALWAYS, Pattern, plan_text
+from sim.rtl.probe import Probe, bind_text, read_probes
 from sim.rtl.verilator import run_tool
 from sim.rtl.wrapper import Ports, bench_text
 from sim.stream import BeatArray, StreamError, mem_text
+
+NEVER = 1 << 62
+"""A cycle that no run reaches."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,7 @@ class Bench:
         in_bytes: Bytes of tdata per input stream.
         out_bytes: Bytes of tdata per output stream.
         waves: Whether it can record ``dump.vcd``.
+        probes: Streams inside the device that it records.
     """
 
     executable: Path
@@ -37,6 +42,7 @@ class Bench:
     in_bytes: tuple[int, ...]
     out_bytes: tuple[int, ...]
     waves: bool
+    probes: tuple[Probe, ...] = ()
 
     def run(
         self,
@@ -48,9 +54,9 @@ class Bench:
         stall: Pattern | Sequence[Pattern] = ALWAYS,
         seed: int = 1,
         files: Mapping[str, str | bytes] | None = None,
-        max_cycles: int = 1 << 62,
+        max_cycles: int = NEVER,
         watchdog_cycles: int = 100_000,
-        waves: bool = False,
+        waves_from: int | None = None,
     ) -> AxisRun:
         """Simulate ``inputs`` from reset to the last beat, or until it stalls.
 
@@ -65,16 +71,20 @@ class Bench:
             files: Name to content of the files that the device reads (``$readmemh``).
             max_cycles: End after so many.
             watchdog_cycles: End after so many cycles without a beat moving anywhere.
-            waves: Record ``dump.vcd``; the build must be made for it.
+            waves_from: Record ``dump.vcd`` from this cycle to the end of the run; the build must
+                be made for it.
 
         Raises:
             StreamError: Frames that do not fit the ports.
             ToolError: The simulation itself failed.
         """
         frames = self._check(inputs, output_beats)
-        if waves and not self.waves:
+        if waves_from is not None and not self.waves:
             raise ToolError(f"the bench of '{self.top}' records no waves; build it with waves=True")
         _prepare(work_dir, files or {})
+        if self.waves:
+            first = NEVER if waves_from is None else waves_from
+            (work_dir / "nf_waves.cfg").write_text(f"{first}\n", encoding="ascii")
         for port, beats in enumerate(inputs):
             data = "".join(mem_text(beat) for beat in beats)
             (work_dir / f"nf_in_{port}.mem").write_text(data, encoding="ascii")
@@ -85,9 +95,10 @@ class Bench:
             (work_dir / f"nf_out_{port}.cfg").write_text(plan, encoding="ascii")
         (work_dir / "nf_bench.cfg").write_text(f"{max_cycles} {watchdog_cycles} {DRAIN_CYCLES}\n")
         begin = time.perf_counter()
-        result = self._simulate(work_dir, seed, waves=waves)
+        result = self._simulate(work_dir, seed)
         seconds = time.perf_counter() - begin
-        return read_run(work_dir, result, self.ports, self.out_bytes, frames, output_beats, seconds)
+        run = read_run(work_dir, result, self.ports, self.out_bytes, frames, output_beats, seconds)
+        return replace(run, probes=read_probes(work_dir, self.probes))
 
     def _check(self, inputs: Sequence[Sequence[BeatArray]], output_beats: Sequence[int]) -> int:
         if len(inputs) != len(self.in_bytes) or len(output_beats) != len(self.out_bytes):
@@ -109,13 +120,12 @@ class Bench:
                 raise StreamError(f"input {port} of '{self.top}' has frames without a beat")
         return len(inputs[0])
 
-    def _simulate(self, work_dir: Path, seed: int, *, waves: bool) -> dict[str, int]:
+    def _simulate(self, work_dir: Path, seed: int) -> dict[str, int]:
         environment = _cocotb_environment(seed)
         command = [
             str(self.executable),
             "+verilator+rand+reset+2",
             f"+verilator+seed+{seed % 0x7FFFFFFF + 1}",
-            *(("--trace",) if waves else ()),
         ]
         done = run_tool(command, work_dir, environment)
         (work_dir / "nf_bench.out").write_text(done.stdout, encoding="utf-8")
@@ -143,8 +153,10 @@ def build_bench(
     *,
     waves: bool = False,
     optimise: bool = False,
+    large: bool = False,
     ports: Ports | None = None,
     parameters: Mapping[str, int | str] | None = None,
+    probes: Sequence[Probe] = (),
     jobs: int = 1,
 ) -> Bench:
     """Compile a bench around module ``top``, or take it from the cache.
@@ -157,8 +169,10 @@ def build_bench(
         cache: Folder of builds, keyed by all texts and options.
         waves: Be able to record ``dump.vcd`` (slower).
         optimise: Compile with ``-O3``: half as long again to build, a tenth to a half faster.
+        large: A whole network: many C++ files, which ``jobs`` compiles side by side.
         ports: Port names; by default ``s_axis_<k>``, ``m_axis_<k>``, ``ap_clk``, ``ap_rst_n``.
         parameters: Parameters of ``top`` to set: integers, or names of files.
+        probes: Streams inside the device to record, named in the scope of ``top``.
         jobs: Compiler processes at once, for large devices; different benches may also be built
             from several threads or processes.
 
@@ -179,10 +193,11 @@ def build_bench(
         )
     if min(*ins, *outs) < 1:
         raise StreamError(f"'{top}' has stream widths {ins} and {outs} bytes; at least 1")
-    text = bench_text(top, ports, ins, outs, parameters or {})
-    options = BuildOptions(waves, optimise, jobs)
-    executable = compile_bench(sources, top, text, cache, options)
-    return Bench(executable, top, ports, ins, outs, waves)
+    text = bench_text(top, ports, ins, outs, parameters or {}, waves=waves)
+    binds = bind_text(top, ports, probes) if probes else ""
+    options = BuildOptions(waves, optimise, large, jobs)
+    executable = compile_bench(sources, top, text, cache, options, binds)
+    return Bench(executable, top, ports, ins, outs, waves, tuple(probes))
 
 
 def _prepare(work_dir: Path, files: Mapping[str, str | bytes]) -> None:

@@ -25,7 +25,14 @@ HERE = Path(__file__).resolve().parent
 BENCH_SOURCES = tuple(
     HERE / name for name in ("nf_axis_source.sv", "nf_axis_sink.sv", "nf_bench_control.sv")
 )
+WAVE_SOURCES = (HERE / "nf_bench_waves.sv",)
+PROBE_SOURCES = (HERE / "nf_probe.sv", HERE / "nf_probe.cpp")
 EXECUTABLE = "nf_bench"
+
+# C++ lines (about) of one file. A cell fits one file: several cost two precompiled headers, twice
+# the time. A network of sixty cells is compiled in a third of the memory and on all cores.
+SPLIT_LINES = 100_000
+SPLIT_LINES_LARGE = 20_000
 
 
 @dataclass(frozen=True)
@@ -35,11 +42,13 @@ class BuildOptions:
     Attributes:
         waves: Compile in the recording of ``dump.vcd``.
         optimise: Compile with ``-O3``: for long runs.
+        large: A whole network: many C++ files, compiled side by side.
         jobs: Compiler processes at once; changes no result.
     """
 
     waves: bool = False
     optimise: bool = False
+    large: bool = False
     jobs: int = 1
 
 
@@ -49,6 +58,7 @@ def compile_bench(
     bench: str,
     cache: Path,
     options: BuildOptions,
+    binds: str = "",
 ) -> Path:
     """Compile the bench around ``top``, or find it compiled.
 
@@ -61,6 +71,7 @@ def compile_bench(
         bench: Text of ``nf_bench``.
         cache: Folder of builds; made when missing.
         options: Compiler options.
+        binds: Text that binds probes into the device; empty without probes.
 
     Returns:
         The executable.
@@ -72,10 +83,17 @@ def compile_bench(
     verilator = find_verilator()
     cocotb = _cocotb_version()
     key = hashlib.sha256()
-    for part in (verilator.version, str(verilator.root), cocotb, str(_cocotb_folder()), bench):
+    for part in (
+        verilator.version,
+        str(verilator.root),
+        cocotb,
+        str(_cocotb_folder()),
+        bench,
+        binds,
+    ):
         key.update(part.encode() + b"\0")
-    key.update(repr((options.waves, options.optimise)).encode())
-    for source in (*BENCH_SOURCES, *sources):
+    key.update(repr((options.waves, options.optimise, options.large)).encode())
+    for source in (*BENCH_SOURCES, *WAVE_SOURCES, *PROBE_SOURCES, *sources):
         try:
             key.update(source.name.encode() + b"\0" + source.read_bytes() + b"\0")
         except OSError as error:
@@ -89,7 +107,7 @@ def compile_bench(
         if not executable.is_file():
             work = Path(tempfile.mkdtemp(dir=cache, prefix=f".{top}-"))
             try:
-                built = _compile(verilator, sources, bench, work, options)
+                built = _compile(verilator, sources, bench, work, options, binds)
                 done = work / "done"
                 done.mkdir()
                 built.rename(done / EXECUTABLE)
@@ -126,9 +144,19 @@ def _cocotb_folder() -> Path:
 
 
 def _compile(
-    verilator: Verilator, sources: Sequence[Path], bench: str, work: Path, options: BuildOptions
+    verilator: Verilator,
+    sources: Sequence[Path],
+    bench: str,
+    work: Path,
+    options: BuildOptions,
+    binds: str,
 ) -> Path:
     (work / "nf_bench.sv").write_text(bench, encoding="utf-8")
+    extra = [str(source) for source in WAVE_SOURCES] if options.waves else []
+    if binds:
+        extra += [str(source) for source in PROBE_SOURCES]
+        (work / "nf_probes.sv").write_text(binds, encoding="utf-8")
+        extra.append(str(work / "nf_probes.sv"))
     (work / "nf_bench.vlt").write_text(public_text(), encoding="ascii")
     model = work / "model"
     libs = _cocotb_folder() / "libs"
@@ -137,8 +165,7 @@ def _compile(
         *("-Mdir", str(model), "-o", EXECUTABLE, "--no-timing", "-Wno-fatal"),
         # Undriven and unset values are random, another set for each seed: they cannot hide.
         *("--x-assign", "unique", "--x-initial", "unique", "-O3"),
-        # One file up to some 500 multipliers: several cost two precompiled headers, twice the time.
-        *("--output-split", "100000"),
+        *("--output-split", str(SPLIT_LINES_LARGE if options.large else SPLIT_LINES)),
         *("-LDFLAGS", f"-Wl,-rpath,{libs} -L{libs} -lcocotbvpi_verilator"),
         *(("--trace",) if options.waves else ()),
         *sorted({f"-I{source.parent.resolve()}" for source in sources}),
@@ -146,6 +173,7 @@ def _compile(
         *(str(source.resolve()) for source in sources if source.suffix != ".svh"),
         *(str(source) for source in BENCH_SOURCES),
         str(work / "nf_bench.sv"),
+        *extra,
         str(_cocotb_folder() / "share" / "lib" / "verilator" / "verilator.cpp"),
     ]
     done = verilator.run(arguments, work)
@@ -156,7 +184,7 @@ def _compile(
         *(f"VM_TRACE={int(options.waves)}",),
         *verilator.make_settings(optimise=options.optimise),
     ]
-    shared = _runtime_folder(verilator, options)
+    shared = _runtime_folder(verilator, options, dpi=bool(binds))
     fetched = _fetch_runtime(shared, model)
     done = run_tool(make, work, verilator.environment())
     if done.returncode:
@@ -166,10 +194,11 @@ def _compile(
     return model / EXECUTABLE
 
 
-def _runtime_folder(verilator: Verilator, options: BuildOptions) -> Path:
+def _runtime_folder(verilator: Verilator, options: BuildOptions, *, dpi: bool) -> Path:
     """Return where Verilator's own objects are kept: alike for every design, 12 s to compile."""
     compiler = run_tool(["g++", "-v"], Path("/"), verilator.environment()).stdout
-    text = repr((verilator.version, str(verilator.root), compiler, RUNTIME_LEVEL, options.waves))
+    parts = (verilator.version, str(verilator.root), compiler, RUNTIME_LEVEL, options.waves, dpi)
+    text = repr(parts)
     return cache_root() / f"runtime-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
 

@@ -52,6 +52,8 @@ def bench_text(
     in_bytes: Sequence[int],
     out_bytes: Sequence[int],
     parameters: Mapping[str, int | str],
+    *,
+    waves: bool = False,
 ) -> str:
     """Return the text of module ``nf_bench``: sources, device, sinks and control, wired.
 
@@ -61,6 +63,7 @@ def bench_text(
         in_bytes: Bytes of tdata per input stream.
         out_bytes: Bytes of tdata per output stream.
         parameters: Parameters of ``top`` to set; strings are file names.
+        waves: Put the recorder of ``dump.vcd`` in.
     """
     ins, outs = len(in_bytes), len(out_bytes)
     lines = [
@@ -118,6 +121,8 @@ def bench_text(
             f"      .violation_o(out_{index}_violation),",
             f"      .violation_cycle_o(out_{index}_violation_cycle));",
         ]
+    if waves:
+        lines.append("  nf_bench_waves waves (.clk_i(clk), .rst_ni(rst_n), .cycle_i(cycle));")
     return "\n".join([*lines, *_device(top, ports, parameters), "endmodule", ""])
 
 

@@ -146,7 +146,7 @@ def _simulate(
         stall=stall,
         seed=seed,
         files={name: text for name, text in files.items() if name.endswith(".mem")},
-        waves=waves,
+        waves_from=0 if waves else None,
         watchdog_cycles=WATCHDOG_CYCLES,
     )
 

@@ -277,7 +277,7 @@ def test_foreign_ports_waves_and_several_streams(folder, tmp_path):
         [BEATS, BEATS],
         idle=Pattern.random(0.4),
         stall=Pattern.random(0.4),
-        waves=True,
+        waves_from=0,
     )
     assert (run.stalled, run.violation) == (None, None)
     for frame in range(2):
@@ -302,6 +302,6 @@ def test_wrong_use_is_refused(bench, tmp_path):
         with pytest.raises(StreamError, match=message):
             bench.run(tmp_path, *arguments, **options)
     with pytest.raises(ToolError, match=r"records no waves; build it with waves=True"):
-        bench.run(tmp_path, [frames], [BEATS], waves=True)
+        bench.run(tmp_path, [frames], [BEATS], waves_from=0)
     with pytest.raises(StreamError, match=r"limits 0\.\.1 and 2\*\*-16\.\.1"):
         Pattern(0.5, 0.0)
