@@ -42,9 +42,16 @@ def maxpool_cell(
     top, left, bottom, right = node.padding
     (kh, kw), (sh, sw) = node.kernel, node.stride
     rows = Window(height, width, (1, kw), (1, sw), (0, left, 0, right))
-    columns = Window(height, rows.out_width, (kh, 1), (sh, 1), (top, 0, bottom, 0))
     has_columns = (kh, sh) != (1, 1)
     has_rows = (kw, sw) != (1, 1) or not has_columns
+    columns = Window(
+        height,
+        rows.out_width,
+        (kh, 1),
+        (sh, 1),
+        (top, 0, bottom, 0),
+        beat_cycles=rows.taps,  # the horizontal pass gives no more beats; without it, this is 1
+    )
     passes = [rows] * has_rows + [columns] * has_columns
     return Cell(
         module="nf_maxpool",

@@ -19,6 +19,7 @@ class Window:
         kernel: (KH, KW).
         stride: (vertical, horizontal).
         padding: (top, left, bottom, right), each below the kernel.
+        beat_cycles: Cycles from one input beat to the next that the source never undercuts.
     """
 
     height: int
@@ -26,6 +27,7 @@ class Window:
     kernel: tuple[int, int]
     stride: tuple[int, int]
     padding: tuple[int, int, int, int]
+    beat_cycles: int = 1
 
     @property
     def out_height(self) -> int:
@@ -46,17 +48,28 @@ class Window:
 
     @property
     def buffer_pixels(self) -> int:
-        """Pixels that the buffer holds.
+        """Pixels that the buffer holds: with fewer, windows wait; with more, none starts earlier.
 
-        The span of one window (the whole plane when the kernel has more rows), the rows that a
-        vertical stride frees only at the end of a line, and the columns that the next window needs
-        while this one is read. With less, windows wait; with more, the interval no longer falls.
+        The span of one window (the whole plane when the kernel has more rows), and then
+
+        - the columns that the next window needs while this one is read;
+        - with one kernel row, where a line does not lean on the one before: all that the first
+          window of a line needs beside what the last one of the line before still holds;
+        - unless a window takes no longer than a beat takes to come: the rows that a vertical stride
+          frees only at the end of a line.
         """
         (kh, kw), (sh, sw) = self.kernel, self.stride
         if kh > self.height:
             span = self.height * self.width
         else:
             span = (kh - 1) * self.width + min(kw, self.width)
+        if kh == 1:
+            left = self.padding[1]
+            last_column = (self.out_width - 1) * sw - left
+            turn = self.width - max(last_column, 0) + min(kw - left, self.width)
+            return max(span + sw, turn)
+        if self.taps <= self.beat_cycles:
+            return span + sw
         return span + (min(kh, sh) - 1) * self.width + sw
 
     def counts(self) -> tuple[Counts, Counts]:

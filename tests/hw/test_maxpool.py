@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from hw.maxpool import maxpool_cell
+from quant.errors import PlanError
 from quant.nodes import MaxPool
 from quant.samples import sample_codes, sample_format
 from quant.schedule import Folding
@@ -64,3 +65,47 @@ def test_bit_exact_and_on_time(name, cell_device):
     ):
         _, codes = device.run(frames, idle=idle, stall=stall, seed=seed)
         assert np.array_equal(codes, expected), f"pattern {seed}"
+
+
+@pytest.mark.parametrize(
+    ("kernel", "stride", "padding", "size", "interval"),
+    [
+        # YOLO's pyramids at a quarter of their size: as many cycles as taps, all lanes at work.
+        (5, 1, 2, 20, 20 * 20 * 5),
+        (9, 1, 4, 20, 20 * 20 * 9),
+        (13, 1, 6, 20, 20 * 20 * 13),
+        # Halving keeps up with one beat per cycle; 3x3 takes one and a half.
+        (2, 2, 0, 16, 16 * 16),
+        (3, 2, 1, 16, 16 * 16 * 3 // 2),
+    ],
+)
+def test_passes_run_at_their_own_pace(kernel, stride, padding, size, interval, process_times):
+    node = MaxPool("pool", "x", (kernel, kernel), (stride, stride), (padding,) * 4)
+    cell = maxpool_cell(node, (1, size, size), sample_format(1, 4), Folding(1, 1), "")
+    _, given = process_times(cell.stages, 4)
+    assert given[-1] - given[-1 - cell.output.beats] == interval
+
+
+def test_buffers_hold_lines_of_the_narrower_picture():
+    cell = make("k3 s2 p1")[2]
+    assert cell.output.shape == (4, 5, 4)
+    assert cell.parameters["RowPixels"] == 3 + 2
+    # Two lines of 4 pixels, the pixel that comes, and the one that the next window needs.
+    assert cell.parameters["ColumnPixels"] == 2 * 4 + 1 + 1
+    wide = maxpool_cell(
+        MaxPool("pool", "x", (13, 13), (1, 1), (6, 6, 6, 6)),
+        (8, 20, 20),
+        sample_format(8, 4),
+        Folding(4, 4),
+        "",
+    )
+    assert [stage.ports[0].capacity for stage in wide.stages] == [2 * 14, 2 * (12 * 20 + 2)]
+
+
+def test_refuses_lanes_that_do_not_divide():
+    node = MaxPool("pool", "x", (2, 2), (2, 2), (0, 0, 0, 0))
+    with pytest.raises(PlanError) as caught:
+        maxpool_cell(node, (6, 4, 4), sample_format(6, 4), Folding(4, 4), "")
+    assert str(caught.value) == (
+        "'pool' has 6 channels, not a multiple of PE=4; divisors near 4: 3, 6"
+    )
