@@ -35,12 +35,14 @@ class Subject:
         host: What the host does around it.
         makers: By engine, the function that prepares it.
         facts: JSON values that name it.
+        absent: By engine that this network lacks, why.
     """
 
     model: str
     host: HostSpec
     makers: dict[str, Callable[[], Running]]
     facts: dict[str, Any]
+    absent: dict[str, str]
 
     def start(self, engines: Sequence[str]) -> dict[str, Running]:
         """Prepare the wanted engines; all that exist when none is named.
@@ -52,10 +54,7 @@ class Subject:
             if name not in ENGINES:
                 raise InputFileError(f"engine '{name}' is unknown; choose {', '.join(ENGINES)}")
             if name not in self.makers:
-                raise InputFileError(
-                    f"engine '{name}' needs a build, and {self.model} is a float model; quantize "
-                    "it first, or choose float"
-                )
+                raise InputFileError(f"engine '{name}' {self.absent[name]}; choose float")
         return {n: make() for n, make in self.makers.items() if not engines or n in engines}
 
 
@@ -74,13 +73,17 @@ def subject_of(
     """
     if is_model(str(name)) and not Path(name).is_dir():
         loaded = load_model(str(name), arch=arch, image_size=image_size, decode=decode, seed=seed)
-        imported = import_model(loaded)
+        imported = import_model(loaded, in_float=True)
         graph, host = imported.graph, imported.host
+        why = f"needs a build, and {name} is a float model: quantize it first"
+        if imported.check.unsupported:
+            why = f"cannot be made of {name}: {imported.check.unsupported[0].message}"
         return Subject(
             str(name),
             host,
             {"float": lambda: (float_graph_engine(graph, host), host)},
             {"model": str(name)},
+            dict.fromkeys(ENGINES[1:], why),
         )
     options = {"--arch": arch, "--img": image_size, "--decode": decode, "--seed": seed}
     for option, value in options.items():
@@ -99,4 +102,5 @@ def subject_of(
             "integer": lambda: (integer_engine(bundle), bundle.host),
         },
         {"build": str(name), "digest": bundle.graph.digest},
+        {},
     )

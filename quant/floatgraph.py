@@ -183,6 +183,37 @@ class FloatUpsample:
     factor: int
 
 
+@dataclass(frozen=True)
+class FloatMultiply:
+    """Product of two tensors, as in squeeze-and-excitation; it runs in float only.
+
+    Attributes:
+        name: Tensor name.
+        sources: The two tensors read, of equal shape, or one of them (C, 1, 1).
+    """
+
+    name: str
+    sources: tuple[str, str]
+
+
+@dataclass(frozen=True)
+class FloatShuffle:
+    """Channels of several groups interleaved, as in ShuffleNet; it runs in float only.
+
+    Attributes:
+        name: Tensor name.
+        source: Tensor read.
+        groups: Channel ``i`` of group ``g`` becomes channel ``i * groups + g``; >= 2.
+    """
+
+    name: str
+    source: str
+    groups: int
+
+
+FloatOnlyOp = FloatMultiply | FloatShuffle
+"""Operations that the integer graph has no meaning for."""
+
 FloatOp = (
     FloatInput
     | FloatConv
@@ -194,6 +225,7 @@ FloatOp = (
     | FloatConcat
     | FloatSplit
     | FloatUpsample
+    | FloatOnlyOp
 )
 
 
@@ -229,7 +261,7 @@ def float_sources_of(op: FloatOp) -> tuple[str, ...]:
     match op:
         case FloatInput():
             return ()
-        case FloatAdd() | FloatConcat():
+        case FloatAdd() | FloatConcat() | FloatMultiply():
             return op.sources
         case (
             FloatConv()
@@ -239,6 +271,7 @@ def float_sources_of(op: FloatOp) -> tuple[str, ...]:
             | FloatAvgPool()
             | FloatSplit()
             | FloatUpsample()
+            | FloatShuffle()
         ):
             return (op.source,)
         case _:

@@ -29,7 +29,9 @@ from quant.floatgraph import (
     FloatInput,
     FloatLinear,
     FloatMaxPool,
+    FloatMultiply,
     FloatOp,
+    FloatShuffle,
     FloatSplit,
     FloatUpsample,
     Padding,
@@ -55,6 +57,8 @@ _PlainOp = (
     | FloatConcat
     | FloatSplit
     | FloatUpsample
+    | FloatMultiply
+    | FloatShuffle
 )
 
 _AGAIN = "restore the file or quantize the model again"

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from quant.errors import GraphError
 
-Decode = Literal["yolov5", "yolov7", "yolox", "classify", "none"]
+Decode = Literal["yolov5", "yolov6", "yolov7", "yolox", "classify", "none"]
 Place = Literal["center", "top_left", "squash"]
 
 
@@ -56,8 +56,7 @@ class HostSpec:
             raise GraphError(f"host pad_value {self.pad_value} must be a byte, 0..255")
         if any(s <= 0 for s in self.std):
             raise GraphError(f"host std {self.std} must be positive in every channel")
-        boxes = self.decode in ("yolov5", "yolov7", "yolox")
-        if boxes and len(self.strides) != len(self.outputs):
+        if self.finds_boxes and len(self.strides) != len(self.outputs):
             raise GraphError(
                 f"host spec has {len(self.strides)} strides for {len(self.outputs)} output scales"
             )
@@ -66,6 +65,20 @@ class HostSpec:
                 f"host spec has {len(self.anchors)} anchor sets for {len(self.outputs)} scales; "
                 f"{self.decode} needs one per scale"
             )
+
+    @property
+    def finds_boxes(self) -> bool:
+        """Whether the outputs decode to boxes."""
+        return self.decode in ("yolov5", "yolov6", "yolov7", "yolox")
+
+    def anchors_of(self, scale: int) -> int:
+        """Return how often the prediction rows of a scale repeat; 1 without anchor boxes."""
+        return len(self.anchors[scale]) if self.decode in ("yolov5", "yolov7") else 1
+
+    @property
+    def fields(self) -> int:
+        """Prediction rows of one anchor: 4 of the box, objectness except in YOLOv6, classes."""
+        return (4 if self.decode == "yolov6" else 5) + len(self.class_names)
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields as JSON values."""

@@ -8,6 +8,7 @@ from rich.table import Table
 
 from nibbleflow.result import Result
 from quant.ptq.check import check_model
+from quant.ptq.draft import Unsupported
 from quant.zoo.resolve import load_model
 
 
@@ -33,8 +34,9 @@ def check(
         shapes: Whether the terminal also lists the shape of every tensor.
 
     Returns:
-        ``values`` has ``parameters``, ``macs``, ``operations``, ``shapes``, ``outputs``,
-        ``endings``, ``unsupported``; not ``ok`` when something is unsupported.
+        ``values`` has ``region`` (what the figures are of), ``parameters``, ``macs``,
+        ``operations``, ``shapes``, ``outputs``, ``endings``, ``unsupported``; not ``ok`` when
+        something is unsupported.
 
     Raises:
         NibbleflowError: The model cannot be read.
@@ -64,13 +66,22 @@ def check(
     if shapes:
         parts.append(_shapes(report.shapes))
     if report.unsupported:
-        bad = Table("name", "kind", "why", "way out", title="UNSUPPORTED", style="red")
-        for item in values["unsupported"]:
-            bad.add_row(item["name"], item["kind"], item["reason"], item["way_out"])
-        parts.append(bad)
+        facts.add_row("unsupported", str(len(report.unsupported)))
+        parts.append(_refused(report.unsupported))
     else:
         facts.add_row("unsupported", "0")
     return Result("check", values, tuple(parts), ok=not report.unsupported)
+
+
+def _refused(unsupported: Sequence[Unsupported]) -> Table:
+    """Return a table with one row per reason, so that a gate in every block is one row."""
+    rows: dict[tuple[str, str, str], list[str]] = {}
+    for item in unsupported:
+        rows.setdefault((item.kind, item.reason, item.way_out), []).append(item.name)
+    table = Table("name", "kind", "why", "way out", title="UNSUPPORTED", style="red")
+    for (kind, reason, way_out), names in rows.items():
+        table.add_row(", ".join(names), kind, reason, way_out)
+    return table
 
 
 def _shapes(shapes: dict[str, tuple[int, int, int]]) -> Table:

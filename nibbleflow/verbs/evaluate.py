@@ -7,7 +7,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from rich.console import RenderableType
 from rich.table import Table
+from rich.text import Text
 
 from nibbleflow.progress import progress_bar
 from nibbleflow.result import Result
@@ -65,7 +67,8 @@ def evaluate(
 
     Returns:
         ``values`` has ``images`` and per engine ``map``, ``map50``, ``precision``, ``recall``, or
-        ``top1``, ``top5``, in percent (``null`` for an engine that was not run).
+        ``top1``, ``top5``, in percent (``null`` for an engine that was not run); ``absent`` says
+        why an engine does not exist.
 
     Raises:
         NibbleflowError: Build, model, data or an image cannot be read, or an engine is unknown.
@@ -111,7 +114,19 @@ def _result(
         if name in found:
             values["images"] = found[name]["images"]
             table.add_row(name, *(f"{found[name][key]:.2f}" for key in columns))
-    return Result("evaluate", values, (table,))
+    values["absent"] = subject.absent
+    parts: list[RenderableType] = [table]
+    for why, names in _grouped(subject.absent).items():
+        parts.append(Text(f"{', '.join(names)}: {why}"))
+    return Result("evaluate", values, tuple(parts))
+
+
+def _grouped(absent: Mapping[str, str]) -> dict[str, list[str]]:
+    """Return the engines by the reason why they do not exist."""
+    found: dict[str, list[str]] = {}
+    for name, why in absent.items():
+        found.setdefault(why, []).append(name)
+    return found
 
 
 def _dataset(

@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What importing a network would do, told before any work."""
+"""What importing a network would do, told before any work.
+
+The figures are those of the integer region; of a network that cannot be quantized but runs in
+float, those of the float network.
+"""
 
 from collections import Counter
 from dataclasses import asdict, dataclass
-from typing import Any, assert_never
+from typing import Any, Literal, assert_never
 
 from quant.floatgraph import (
     FloatActivation,
@@ -15,7 +19,9 @@ from quant.floatgraph import (
     FloatInput,
     FloatLinear,
     FloatMaxPool,
+    FloatMultiply,
     FloatOp,
+    FloatShuffle,
     FloatSplit,
     FloatUpsample,
 )
@@ -24,6 +30,8 @@ from quant.ptq.cut import Ending
 from quant.ptq.draft import Unsupported
 from quant.zoo.loaded import LoadedModel
 
+Region = Literal["integer graph", "float network", "none"]
+
 
 @dataclass(frozen=True)
 class CheckReport:
@@ -31,6 +39,8 @@ class CheckReport:
 
     Attributes:
         name: Network.
+        region: What the figures are of: the part that would be quantized, or of a network that
+            runs in float only the whole, or nothing where neither works.
         parameters: Parameters as published, before any fusion.
         fused_parameters: Weights and biases of the integer region after fusion.
         macs: Multiply-accumulates of the integer region for one frame.
@@ -42,6 +52,7 @@ class CheckReport:
     """
 
     name: str
+    region: Region
     parameters: int
     fused_parameters: int
     macs: int
@@ -78,11 +89,13 @@ def report_of(name: str, analysis: Analysis) -> CheckReport:
     endings = tuple(Ending(renamed.get(e.output, e.output), e.reason) for e in analysis.cut.endings)
     if graph is None:
         return CheckReport(
-            name, analysis.parameters, 0, 0, {}, {}, analysis.cut.scales, endings,
+            name, "none", analysis.parameters, 0, 0, {}, {}, analysis.cut.scales, endings,
             analysis.cut.unsupported,
         )  # fmt: skip
+    whole = analysis.cut.unsupported and not analysis.blocks_float
     return CheckReport(
         name,
+        "float network" if whole else "integer graph",
         analysis.parameters,
         parameters_of(graph),
         sum(float_macs_of(graph, op) for op in graph.ops),
@@ -131,5 +144,9 @@ def kind_of(op: FloatOp) -> str:
             return "split"
         case FloatUpsample():
             return "upsample"
+        case FloatMultiply():
+            return "multiply"
+        case FloatShuffle():
+            return "channel_shuffle"
         case _:
             assert_never(op)

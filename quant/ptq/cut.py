@@ -101,7 +101,7 @@ def find_cut(
     if not frontier and not unsupported:
         unsupported = (_no_region(translation),)
     parts: list[tuple[str, ...]] = [(name,) for name in frontier]
-    if _is_detector(host):
+    if host.finds_boxes:
         parts = [_peel(name, steps, readers, inside) for name in frontier]
         for name, part in zip(frontier, parts, strict=True):
             reasons.update(dict.fromkeys(part, reasons[name]))
@@ -134,7 +134,7 @@ def _chosen_cut(translation: Translation, host: HostSpec, outputs: tuple[str, ..
     blocked = tuple(
         s.problem for s in translation.steps if isinstance(s, Blocked) and s.name in needed
     )
-    parts = [tuple(names)] if _is_detector(host) else [(name,) for name in names]
+    parts = [tuple(names)] if host.finds_boxes else [(name,) for name in names]
     return _ordered(
         parts, translation, host, dict.fromkeys(names, "chosen with --outputs"), blocked
     )
@@ -198,10 +198,6 @@ def _reason(outer: list[Step]) -> str:
     return f"'{first.name}' also reads what the integer graph has no meaning for"
 
 
-def _is_detector(host: HostSpec) -> bool:
-    return host.decode in ("yolov5", "yolov7", "yolox")
-
-
 def _peel(
     name: str, steps: dict[str, Step], readers: dict[str, list[Step]], inside: set[str]
 ) -> tuple[str, ...]:
@@ -249,7 +245,7 @@ def _ordered(
 ) -> Cut:
     """Return the cut with the outputs of a detector in the order of its strides."""
     scales = tuple(parts)
-    if _is_detector(host) and not unsupported:
+    if host.finds_boxes and not unsupported:
         try:
             scales = by_stride(parts, translation, host)
         except MismatchedScaleError as error:

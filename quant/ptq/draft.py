@@ -14,6 +14,9 @@ from quant.floatgraph import (
     FloatConcat,
     FloatInput,
     FloatMaxPool,
+    FloatMultiply,
+    FloatOnlyOp,
+    FloatShuffle,
     FloatSplit,
     FloatUpsample,
     Padding,
@@ -120,6 +123,7 @@ Draft = (
     | FloatConcat
     | FloatSplit
     | FloatUpsample
+    | FloatOnlyOp
 )
 
 
@@ -154,12 +158,14 @@ class Blocked:
         sources: Tensors read.
         parameterised: Whether trained parameters enter.
         steers: Whether it turns tensor values into Python numbers.
+        float_op: What it computes, where the float network can run it all the same.
     """
 
     problem: Unsupported
     sources: tuple[str, ...]
     parameterised: bool
     steers: bool = False
+    float_op: FloatOnlyOp | None = None
 
     @property
     def name(self) -> str:
@@ -173,11 +179,14 @@ Step = Draft | Blocked
 class RefusedError(Exception):
     """Internal: a call has an attribute that is not honoured; the translator names the call."""
 
-    def __init__(self, reason: str, way_out: str = END_BEFORE) -> None:
-        """Keep the sentence's rest and the way out."""
+    def __init__(
+        self, reason: str, way_out: str = END_BEFORE, float_op: FloatOnlyOp | None = None
+    ) -> None:
+        """Keep the sentence's rest, the way out, and what the call means in float."""
         super().__init__(reason)
         self.reason = reason
         self.way_out = way_out
+        self.float_op = float_op
 
 
 def step_sources(step: Step) -> tuple[str, ...]:
@@ -185,7 +194,7 @@ def step_sources(step: Step) -> tuple[str, ...]:
     match step:
         case FloatInput():
             return ()
-        case FloatAdd() | FloatConcat() | Blocked():
+        case FloatAdd() | FloatConcat() | FloatMultiply() | Blocked():
             return step.sources
         case (
             DraftConv()
@@ -197,6 +206,7 @@ def step_sources(step: Step) -> tuple[str, ...]:
             | FloatAvgPool()
             | FloatSplit()
             | FloatUpsample()
+            | FloatShuffle()
         ):
             return (step.source,)
         case _:

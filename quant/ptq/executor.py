@@ -21,7 +21,9 @@ from quant.floatgraph import (
     FloatInput,
     FloatLinear,
     FloatMaxPool,
+    FloatMultiply,
     FloatOp,
+    FloatShuffle,
     FloatSplit,
     FloatUpsample,
     Padding,
@@ -133,6 +135,10 @@ def apply_op(
             return x[:, op.begin : op.end]
         case FloatUpsample():
             return F.interpolate(x, scale_factor=op.factor, mode="nearest")
+        case FloatMultiply():
+            return sources[0] * sources[1]
+        case FloatShuffle():
+            return F.channel_shuffle(x, op.groups)
         case _:
             assert_never(op)
 

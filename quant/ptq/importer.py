@@ -24,7 +24,8 @@ class Imported:
     """A network as the rest of the program reads it.
 
     Attributes:
-        graph: Fused float graph up to the head convolutions.
+        graph: Fused float graph up to the head convolutions; quantizable where ``check`` found
+            nothing unsupported.
         host: Host spec with the names of the output tensors per scale.
         check: What was found.
     """
@@ -34,19 +35,22 @@ class Imported:
     check: CheckReport
 
 
-def import_model(loaded: LoadedModel, outputs: tuple[str, ...] | None = None) -> Imported:
+def import_model(
+    loaded: LoadedModel, outputs: tuple[str, ...] | None = None, *, in_float: bool = False
+) -> Imported:
     """Import a network.
 
     Args:
         loaded: Network and host spec.
         outputs: Operations or modules at which the graph shall end; found by itself when ``None``.
+        in_float: Whether operations may remain that only the float network can run.
 
     Raises:
         UnsupportedLayerError: Something in the network is not supported; the message names the
             first such operation and how to go on.
     """
     analysis = analyse(loaded, outputs)
-    unsupported = analysis.cut.unsupported
+    unsupported = analysis.blocks_float if in_float else analysis.cut.unsupported
     if unsupported:
         rest = len(unsupported) - 1
         more = f" ({rest} more; 'nibbleflow check' lists them)" if rest else ""

@@ -19,8 +19,11 @@ from quant.floatgraph import (
     FloatInput,
     FloatLinear,
     FloatMaxPool,
+    FloatMultiply,
+    FloatShuffle,
     FloatSplit,
     FloatUpsample,
+    float_sources_of,
 )
 from quant.formats import TensorFormat
 from quant.graph import QGraph
@@ -97,7 +100,7 @@ class Lowering:
         nodes: list[Node] = []
         made: dict[tuple[str, TensorFormat], str] = {}
         for step in self.steps:
-            sources = [name_of[s] for s in _sources(step)]
+            sources = [name_of[s] for s in float_sources_of(step.op)]
             for index, source in enumerate(sources):
                 if (source, step.name) in self.plan.requantized:
                     target = self.plan.formats[step.name]
@@ -136,6 +139,11 @@ class Lowering:
                 return Split(name, sources[0], op.begin, op.end)
             case FloatUpsample():
                 return Upsample(name, sources[0], op.factor)
+            case FloatMultiply() | FloatShuffle():
+                # Importing refuses it; this is for a graph that was imported to run in float.
+                raise QuantizationError(
+                    f"'{name}' runs in float only; import the model without in_float"
+                )
             case _:
                 assert_never(op)
 
@@ -252,16 +260,6 @@ def decibels(signal: float, noise: float) -> float:
 def dead_filters(weights: Weights) -> int:
     """Return the number of filters all of whose weights are zero."""
     return int(np.sum(~np.any(weights.integers().reshape(weights.shape[0], -1), axis=1)))
-
-
-def _sources(step: Step) -> tuple[str, ...]:
-    match step.op:
-        case FloatInput():
-            return ()
-        case FloatAdd() | FloatConcat():
-            return step.op.sources
-        case _:
-            return (step.op.source,)
 
 
 def edge_names(steps: tuple[Step, ...], formats: Mapping[str, TensorFormat]) -> frozenset[str]:

@@ -11,6 +11,8 @@ from quant.floatgraph import (
     FloatConcat,
     FloatInput,
     FloatMaxPool,
+    FloatMultiply,
+    FloatShuffle,
     FloatSplit,
     FloatUpsample,
 )
@@ -22,7 +24,7 @@ def with_sources(draft: Draft, sources: tuple[str, ...]) -> Draft:
     match draft:
         case FloatInput():
             return draft
-        case FloatAdd():
+        case FloatAdd() | FloatMultiply():
             return replace(draft, sources=(sources[0], sources[1]))
         case FloatConcat():
             return replace(draft, sources=sources)
@@ -36,6 +38,7 @@ def with_sources(draft: Draft, sources: tuple[str, ...]) -> Draft:
             | FloatAvgPool()
             | FloatSplit()
             | FloatUpsample()
+            | FloatShuffle()
         ):
             return replace(draft, source=sources[0])
         case _:

@@ -70,8 +70,8 @@ def _check_rows(
     names: tuple[str, ...], index: int, translation: Translation, host: HostSpec
 ) -> None:
     """Check that the outputs of one scale have as many channels as the decode reads rows."""
-    anchors = 1 if host.decode == "yolox" else len(host.anchors[index])
-    needed = anchors * (5 + len(host.class_names))
+    anchors = host.anchors_of(index)
+    needed = anchors * host.fields
     stride = host.strides[index]
     if not names:
         raise MismatchedScaleError(

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Turns recorded calls into draft operations; what has no meaning becomes a ``Blocked`` step."""
 
-from dataclasses import dataclass
+from collections.abc import Container
+from dataclasses import dataclass, replace
 
 from quant.floatgraph import ActivationKind, FloatActivation, FloatInput
-from quant.ptq import layers, moves
+from quant.ptq import floatonly, layers, moves
 from quant.ptq.draft import (
     BUILT,
     END_BEFORE,
@@ -27,7 +28,7 @@ class Translation:
 
     Attributes:
         steps: In order of execution; the input first.
-        shapes: (C, H, W) of every tensor that a supported step makes.
+        shapes: (C, H, W) of every tensor that a step makes which runs in float at least.
         value_of: Traced value that each tensor holds.
         returned: Tensors that ``forward`` returned, without repetition.
         modules: Tensor that each module path returned.
@@ -38,6 +39,16 @@ class Translation:
     value_of: dict[str, int]
     returned: tuple[str, ...]
     modules: dict[str, str]
+
+    def in_float(self, names: Container[str]) -> "Translation":
+        """Return the same with the named blocked steps as what they mean in float."""
+        steps = tuple(
+            s.float_op
+            if isinstance(s, Blocked) and s.float_op is not None and s.name in names
+            else s
+            for s in self.steps
+        )
+        return replace(self, steps=steps)
 
 
 def translate(trace: Trace) -> Translation:
@@ -66,9 +77,13 @@ def translate(trace: Trace) -> Translation:
         except RefusedError as refused:
             problem = Unsupported(call.name, call.kind, refused.reason, refused.way_out)
             sources = tuple(dict.fromkeys(scope.bindings[v].name for v in call.reads))
-            steps.append(Blocked(problem, sources, call.parameterised, call.steers))
+            op = refused.float_op
+            steps.append(Blocked(problem, sources, call.parameterised, call.steers, op))
             for value in call.results:
                 scope.bindings[value] = Binding(call.name)
+                if op is not None:
+                    shapes[call.name] = scope.value_shape(value)
+                    value_of[call.name] = value
     return Translation(
         tuple(steps),
         shapes,
@@ -108,6 +123,8 @@ def _translate(call: Call, scope: Scope, steps: list[Step]) -> list[Draft] | Bin
             made = moves.getitem(call, scope)
         case "interpolate":
             made = moves.upsample(call, scope)
+        case "channel_shuffle":
+            floatonly.refuse_shuffle(call, scope)
         case "flatten" | "reshape" | "view" | "squeeze" | "view_as" | "unsqueeze":
             made = moves.reshape(call, scope)
         case _:
@@ -146,7 +163,11 @@ def _pointwise(call: Call, scope: Scope) -> Draft | Binding:
 
 
 def _swish(call: Call, scope: Scope, steps: list[Step]) -> FloatActivation:
-    """Translate ``x * sigmoid(x)`` and ``x * hardsigmoid(x)``; other products are refused."""
+    """Translate ``x * sigmoid(x)`` and ``x * hardsigmoid(x)``; other products are refused.
+
+    Raises:
+        RefusedError: Another product.
+    """
     kinds: dict[str, ActivationKind] = {"sigmoid": "silu", "hardsigmoid": "hardswish"}
     operands = [*call.args, *call.kwargs.values()]
     if len(operands) == 2 and all(isinstance(o, Ref) for o in operands):
@@ -156,6 +177,7 @@ def _swish(call: Call, scope: Scope, steps: list[Step]) -> FloatActivation:
                 for gate, source in (names, names[::-1]):
                     if step.name == gate and step.source == source:
                         return FloatActivation(call.name, source, kinds[step.kind])
+        floatonly.refuse_product(call, scope, (operands[0], operands[1]))
     raise RefusedError(f"is {call.kind}; {BUILT}", END_BEFORE)
 
 

@@ -50,6 +50,18 @@ def read_json(path: Path) -> dict[str, Any]:
     Raises:
         InputFileError: The file is missing or not a JSON object.
     """
+    value = read_description(path)
+    if not isinstance(value, dict):
+        raise InputFileError(f"description '{path}' is not a JSON object; correct it")
+    return value
+
+
+def read_description(path: Path) -> dict[str, Any] | list[Any]:
+    """Read the JSON that describes the weights: an object, or a list of an ncnn network's nodes.
+
+    Raises:
+        InputFileError: The file is missing or neither of the two.
+    """
     if not path.is_file():
         raise InputFileError(
             f"description '{path}' does not exist; put the model's JSON there or name its "
@@ -59,7 +71,7 @@ def read_json(path: Path) -> dict[str, Any]:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, OSError) as error:
         raise InputFileError(f"description '{path}' is not JSON: {error}; correct it") from None
-    if not isinstance(value, dict):
+    if not isinstance(value, dict | list):
         raise InputFileError(f"description '{path}' is not a JSON object; correct it")
     return value
 

@@ -5,11 +5,12 @@ from pathlib import Path
 
 from quant.errors import InputFileError, UnsupportedLayerError
 from quant.zoo.arches import build_arch
-from quant.zoo.checkpoint import read_json, read_weights
+from quant.zoo.checkpoint import read_description, read_json, read_weights
 from quant.zoo.demo import DEMO_WEIGHTS
 from quant.zoo.described import Description
 from quant.zoo.loaded import LoadedModel
 from quant.zoo.named import load_named
+from quant.zoo.ncnn_model import load_ncnn
 from quant.zoo.official import load_official
 from quant.zoo.onnx_model import load_onnx
 from quant.zoo.yolov5 import load_described, load_yolov5
@@ -41,8 +42,9 @@ def load_model(
         spec: One of
 
             - ``demo``: the built-in detector;
-            - a ``.safetensors`` file whose description stands beside it with the suffix ``.json``,
-              or whose architecture ``arch`` names;
+            - a ``.safetensors`` file whose description stands beside it with the suffix ``.json``
+              (for ``NAME_ncnn*.safetensors`` also ``NAME_graph.json``), or whose architecture
+              ``arch`` names;
             - an official ``.pt`` checkpoint, read without running anything that is in it;
             - an ``.onnx`` file;
             - ``arch:NAME``: a known architecture with seeded weights;
@@ -78,7 +80,7 @@ def load_model(
         case ".safetensors":
             _refuse(spec, {"--decode": decode, "--seed": seed})
             if arch is None:
-                return load_yolov5(path, path.with_suffix(".json"), image_size)
+                return _load_beside(path, image_size)
             return build_arch(arch, weights=path, seed=None, image_size=image_size)
         case ".pt" | ".pth":
             _refuse(spec, {"--arch": arch, "--decode": decode, "--seed": seed})
@@ -92,6 +94,18 @@ def load_model(
         _refuse(spec, {"--arch": arch, "--seed": seed})
         return load_named(spec, image_size=image_size, decode=decode)
     raise InputFileError(f"model '{spec}' is not known; {ACCEPTED}")
+
+
+def _load_beside(weights: Path, image_size: tuple[int, int] | None) -> LoadedModel:
+    """Load weights that a JSON beside them describes: our own form, or an ncnn network's nodes."""
+    beside = weights.with_suffix(".json")
+    name, ncnn, _ = weights.stem.partition("_ncnn")
+    if ncnn and not beside.exists():
+        beside = weights.with_name(f"{name}_graph.json")
+    value = read_description(beside)
+    if isinstance(value, list):
+        return load_ncnn(weights, value, beside, image_size)
+    return load_yolov5(weights, beside, image_size)
 
 
 def _refuse(spec: str, options: dict[str, object]) -> None:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """From raw head outputs (real values) to candidate boxes on the canvas.
 
-Source: the detection heads of YOLOv5, YOLOv7 (same formula as YOLOv5) and YOLOX.
+Source: the detection heads of YOLOv5, YOLOv7 (same formula as YOLOv5), YOLOv6 and YOLOX.
 """
 
 import math
@@ -63,14 +63,16 @@ def decode_boxes(
     - ``yolov5`` and ``yolov7``, per anchor rows x, y, w, h, objectness, classes:
       ``xy = (2 s(t) - 0.5 + grid) * stride``, ``wh = (2 s(t))**2 * anchor``;
     - ``yolox``, rows x, y, w, h, objectness, classes:
-      ``xy = (t + grid) * stride``, ``wh = exp(t) * stride``.
+      ``xy = (t + grid) * stride``, ``wh = exp(t) * stride``;
+    - ``yolov6``, rows classes, left, top, right, bottom: the sides of the box lie that many
+      strides away from the cell's centre ``(grid + 0.5) * stride``; the objectness is 1.
 
-    Candidates whose objectness is clearly below the confidence are dropped here, since a score
-    (objectness times class score) never exceeds the objectness.
+    Candidates whose objectness (for ``yolov6``: best class score) is clearly below the confidence
+    are dropped here, since a score (objectness times class score) never exceeds it.
 
     Args:
         maps: Per scale, real values [rows, grid height, grid width]; rows are
-            ``anchors * (5 + classes)``, one anchor for ``yolox``.
+            ``spec.anchors_of(scale) * spec.fields``.
         spec: Decode kind, strides, anchors and class names.
         confidence: Score below which nothing is wanted, 0 <= confidence < 1.
         score_form: Form of the objectness and class rows; ``probabilities`` is for ``yolox`` only.
@@ -86,7 +88,7 @@ def decode_boxes(
     if spec.decode in ("classify", "none"):
         raise UnsupportedLayerError(
             f"decode kind '{spec.decode}' has no boxes; use the raw outputs, or quantize a "
-            "yolov5, yolov7 or yolox detector"
+            "yolov5, yolov6, yolov7 or yolox detector"
         )
     if not 0 <= confidence < 1:
         raise GraphError(f"confidence {confidence} is outside 0 <= confidence < 1")
@@ -106,9 +108,9 @@ def decode_boxes(
 
 
 def _checked(values: NDArray[np.floating], index: int, spec: HostSpec) -> NDArray[np.float32]:
-    """Return one scale as float32 [anchors, 5 + classes, grid height, grid width]."""
-    fields = 5 + len(spec.class_names)
-    anchors = 1 if spec.decode == "yolox" else len(spec.anchors[index])
+    """Return one scale as float32 [anchors, fields, grid height, grid width]."""
+    fields = spec.fields
+    anchors = spec.anchors_of(index)
     stride = spec.strides[index]
     want = (anchors * fields, spec.height // stride, spec.width // stride)
     if values.shape != want:
@@ -129,15 +131,22 @@ def _decode_scale(
     confidence: float,
     score_form: ScoreForm,
 ) -> Candidates:
-    """Decode the cells of one scale whose objectness can reach the confidence."""
+    """Decode the cells of one scale whose scores can reach the confidence."""
     logits = score_form == "logits"
     threshold = confidence
     if logits:
         threshold = math.log(confidence / (1 - confidence)) if confidence > 0 else -math.inf
-    anchor, row, column = np.nonzero(maps[:, 4] > threshold - _SLACK)
+    classes = len(spec.class_names)
+    best = maps[:, :classes].max(axis=1) if spec.decode == "yolov6" else maps[:, 4]
+    anchor, row, column = np.nonzero(best > threshold - _SLACK)
     picked = maps[anchor, :, row, column]  # [n, fields]
     grid = np.stack([column, row], axis=1).astype(np.float32)
     stride = np.float32(spec.strides[index])
+    if spec.decode == "yolov6":
+        middle, sides = grid + np.float32(0.5), picked[:, classes:]
+        boxes = np.concatenate([middle - sides[:, :2], middle + sides[:, 2:]], axis=1) * stride
+        certain = np.ones(len(picked), dtype=np.float32)
+        return Candidates(boxes, certain, sigmoid(picked[:, :classes]))
     if spec.decode == "yolox":
         center = (picked[:, :2] + grid) * stride
         size = np.exp(np.minimum(picked[:, 2:4], np.float32(_MAX_LOG_SIZE))) * stride

@@ -38,6 +38,14 @@ class Colour(nn.Module):
 def colour():
     return Colour()
 
+class Gated(Colour):
+    def forward(self, x):
+        y = self.act(self.conv(x))
+        return self.head(self.pool(y * self.pool(y).sigmoid()).flatten(1))
+
+def gated():
+    return Gated()
+
 def number():
     return 3
 
@@ -107,6 +115,37 @@ def test_classifier_the_whole_way(cli, here, tmp_path):
     assert [r["kind"] for r in rows] == ["conv", "avgpool", "linear"]
     assert all("accumulator" in r for r in rows)
     assert cli("compare", build, build / "vectors").code == 0
+
+
+GATE = (
+    "'mul' multiplies two computed tensors (a gate, as in squeeze-and-excitation); the integer "
+    "graph has no such operation; quantize a model without it, or end the graph before it with "
+    "--outputs; 'nibbleflow evaluate MODEL' measures it in float"
+)
+
+
+def test_network_that_runs_in_float_only(cli, here, tmp_path):
+    name, options = "nf_colour_net:gated", ("--img", 32, "--decode", "classify")
+    done = cli("check", name, *options, "--json", tmp_path / "c.json")
+    assert done.code == 1
+    values = json.loads((tmp_path / "c.json").read_text())
+    assert [u["message"] for u in values["unsupported"]] == [GATE]
+    assert values["region"] == "float network"
+    assert values["operations"] == {
+        "avg_pool": 2, "conv": 1, "linear": 1, "multiply": 1, "relu": 1, "sigmoid": 1,
+    }  # fmt: skip
+    assert values["macs"] == 6 * 27 * 16 * 16 + 18
+    assert values["shapes"]["mul"] == [6, 16, 16]
+    done = cli("quantize", name, *options, "--calib", "images", "-o", tmp_path / "b")
+    assert (done.code, done.error) == (1, GATE)
+
+    labelled = ("--images", "images", "--labels", "labels.json")
+    done = cli("evaluate", name, *options, *labelled, "--json", tmp_path / "e.json")
+    assert done.code == 0, done.err
+    values = json.loads((tmp_path / "e.json").read_text())
+    assert values["float"]["top1"] == 100.0
+    assert values["integer"] is None
+    assert values["absent"]["integer"] == f"cannot be made of {name}: {GATE}"
 
 
 def test_classifier_refusals(cli, here, tmp_path):
@@ -181,11 +220,13 @@ def test_float_model_is_evaluated_without_a_build(cli, tmp_path, monkeypatch):
     assert values["images"] == 4
     assert values["float"]["map50"] > 85.0
     assert values["integer"] is values["fake_quant"] is None
+    why = "needs a build, and demo is a float model: quantize it first"
+    assert values["absent"] == {"fake_quant": why, "integer": why}
+    assert f"fake_quant, integer: {why}" in done.out
     assert sorted(p.name for p in tmp_path.iterdir()) == ["e.json"]
     done = cli("evaluate", "demo", "--engines", "integer")
     assert done.error == (
-        "engine 'integer' needs a build, and demo is a float model; quantize it first, or choose "
-        "float"
+        "engine 'integer' needs a build, and demo is a float model: quantize it first; choose float"
     )
 
 

@@ -22,6 +22,8 @@ from quant.floatgraph import (
     FloatInput,
     FloatLinear,
     FloatMaxPool,
+    FloatMultiply,
+    FloatShuffle,
     FloatSplit,
     FloatUpsample,
 )
@@ -53,7 +55,9 @@ def network() -> FloatGraph:
         FloatUpsample("up", "split", 2),
         FloatConcat("cat", ("up", "up")),
         FloatAdd("add", ("cat", "cat")),
-        FloatAvgPool("avg", "add", (8, 16), (8, 16)),
+        FloatShuffle("mix", "add", 2),
+        FloatMultiply("mul", ("mix", "cat")),
+        FloatAvgPool("avg", "mul", (8, 16), (8, 16)),
         FloatLinear(
             "fc", "avg", rng.random((2, 4), dtype=np.float32), rng.random(2, dtype=np.float32)
         ),
@@ -67,6 +71,8 @@ def network() -> FloatGraph:
         "up": (2, 8, 16),
         "cat": (4, 8, 16),
         "add": (4, 8, 16),
+        "mix": (4, 8, 16),
+        "mul": (4, 8, 16),
         "avg": (4, 1, 1),
         "fc": (2, 1, 1),
     }

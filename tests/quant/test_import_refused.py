@@ -15,6 +15,14 @@ from quant.ptq.importer import import_model
 from quant.zoo.loaded import LoadedModel
 
 END = "end the graph before it with --outputs"
+FLOAT_ONLY = (
+    "quantize a model without it, or end the graph before it with --outputs; 'nibbleflow evaluate "
+    "MODEL' measures it in float"
+)
+PRODUCT = (
+    "multiplies two computed tensors (a gate, as in squeeze-and-excitation); the integer graph "
+    f"has no such operation; {FLOAT_ONLY}"
+)
 BUILDS = "nibbleflow builds conv, pool, add, concat, split, upsample, lookup"
 
 
@@ -177,7 +185,16 @@ REFUSED = {
         "'body.getitem' takes the elements [:, :, 1:]; nibbleflow slices contiguous "
         f"channels; {END}",
     ),
-    "product": (Body(lambda x: x * x), f"'body.mul' is mul; {BUILDS}; {END}"),
+    "product": (Body(lambda x: x * x), f"'body.mul' {PRODUCT}"),
+    "shuffle": (
+        nn.ChannelShuffle(4),
+        "'body' interleaves the channels of 4 groups; the integer graph has no such operation; "
+        f"{FLOAT_ONLY}",
+    ),
+    "odd product": (
+        Body(lambda x: x * x[:, :1]),
+        f"'body.mul' is mul; {BUILDS}; {END}",
+    ),
     "parameter product": (Scaled(), f"'body.mul' is mul; {BUILDS}; {END}"),
     "transpose": (nn.ConvTranspose2d(8, 8, 2), f"'body' is ConvTranspose2d; {BUILDS}; {END}"),
     "computed weight": (

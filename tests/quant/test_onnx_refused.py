@@ -247,7 +247,7 @@ NODES = {
         "takes the elements [:, :, 0::2, :]; nibbleflow slices contiguous channels",
     ),
     "transpose": (middle("Transpose", perm=[0, 1, 3, 2]), (), f"is Transpose{BUILDS}"),
-    "product": (middle("Mul", "m"), (), f"is Mul{BUILDS}"),
+    "product": (middle("Mul", "m"), (), "multiplies two computed tensors (a gate"),
     "trained": (
         middle("PRelu", "slope"),
         (constant("slope", np.full((4, 1, 1), 0.1)),),

@@ -26,6 +26,7 @@ YOLOV5 = HostSpec(
     class_names=("cat", "dog", "cow"),
 )
 YOLOX = replace(YOLOV5, decode="yolox", anchors=())
+YOLOV6 = replace(YOLOV5, decode="yolov6", anchors=())
 
 
 def maps(spec, seed=0, spread=3.0):
@@ -98,6 +99,35 @@ def test_against_one_cell_at_a_time(decode, confidence):
     assert np.abs(got.class_scores[sure] - want[:, 5:]).max() < 1e-6
 
 
+def test_yolov6_measures_from_the_cell_middle():
+    values = [np.full((7, 4, 8), -9, np.float32), np.full((7, 2, 4), -9, np.float32)]
+    values[1][:, 1, 3] = [-math.log(3), 0, math.log(3), 0.5, 1, 2, 0.25]
+    got = decode_boxes(values, YOLOV6, 0.25)
+    # stride 16, row 1, column 3: middle (56, 24)
+    assert got.boxes.tolist() == [[56 - 8, 24 - 16, 56 + 32, 24 + 4]]
+    assert got.objectness.tolist() == [1.0]
+    assert np.abs(got.class_scores - [[0.25, 0.5, 0.75]]).max() < 1e-6
+
+
+def test_yolov6_one_cell_at_a_time():
+    rng = np.random.default_rng(4)
+    values = [rng.normal(0, 2, (7, 32 // s, 64 // s)).astype(np.float32) for s in YOLOV6.strides]
+    found = []
+    for stride, scale in zip(YOLOV6.strides, values, strict=True):
+        for y in range(scale.shape[1]):
+            for x in range(scale.shape[2]):
+                t = [float(v) for v in scale[:, y, x]]
+                scores = [logistic(v) for v in t[:3]]
+                if max(scores) > 0.6:
+                    left, top = x + 0.5 - t[3], y + 0.5 - t[4]
+                    right, bottom = x + 0.5 + t[5], y + 0.5 + t[6]
+                    found.append([v * stride for v in (left, top, right, bottom)] + scores)
+    want = np.array(found)
+    got = decode_boxes(values, YOLOV6, 0.6)
+    assert 5 < len(want) < 40
+    assert np.abs(np.concatenate([got.boxes, got.class_scores], 1) - want).max() < 1e-4
+
+
 def test_nothing_found_keeps_the_shapes():
     got = decode_boxes([np.full(m.shape, -30, np.float32) for m in maps(YOLOV5)], YOLOV5)
     assert got.boxes.shape == (0, 4)
@@ -138,8 +168,8 @@ def test_no_boxes_to_decode(decode):
     with pytest.raises(UnsupportedLayerError) as info:
         decode_boxes(maps(YOLOV5), spec)
     assert str(info.value) == (
-        f"decode kind '{decode}' has no boxes; use the raw outputs, or quantize a yolov5, yolov7 "
-        "or yolox detector"
+        f"decode kind '{decode}' has no boxes; use the raw outputs, or quantize a yolov5, yolov6, "
+        "yolov7 or yolox detector"
     )
 
 
