@@ -58,17 +58,26 @@ module nf_conv #(
   parameter string RequantFile = "",          // words of RequantLanes parameter sets
   parameter string CodebookFile = "",         // decoded value of every input code; "": identity
   parameter string TableFile = "",            // output code of every requantized code; "": identity
-  localparam int unsigned InLanes = Depthwise ? Pe : Simd
+  parameter string WeightStyle = "auto",      // memory of the weights, as nf_rom_cycle
+  parameter bit LoadWeights = 1'b0,           // weights come through load_*, not from WeightFile
+  localparam int unsigned InLanes = Depthwise ? Pe : Simd,
+  localparam int unsigned WeightDepth =
+      (Filters / Pe) * KernelH * KernelW * (Depthwise ? 1 : Channels / Groups / Simd),
+  localparam int unsigned WeightAddrW = (WeightDepth > 1) ? $clog2(WeightDepth) : 1
 ) (
-  input  wire logic                      clk_i,
-  input  wire logic                      rst_ni,
-  input  wire logic [InLanes*InBits-1:0] s_data_i,
-  input  wire logic                      s_valid_i,
-  output logic                           s_ready_o,
-  output logic [Pe*OutBits-1:0]          m_data_o,
-  output logic                           m_end_o,   // last beat of a frame
-  output logic                           m_valid_o,
-  input  wire logic                      m_ready_i
+  input  wire logic                             clk_i,
+  input  wire logic                             rst_ni,
+  // Words of the weight memory, before the first beat; only with LoadWeights.
+  input  wire logic                             load_write_i = 1'b0,
+  input  wire logic [WeightAddrW-1:0]           load_addr_i = '0,
+  input  wire logic [Pe*Simd*WeightBits-1:0]    load_data_i = '0,
+  input  wire logic [InLanes*InBits-1:0]        s_data_i,
+  input  wire logic                             s_valid_i,
+  output logic                                  s_ready_o,
+  output logic [Pe*OutBits-1:0]                 m_data_o,
+  output logic                                  m_end_o,   // last beat of a frame
+  output logic                                  m_valid_o,
+  input  wire logic                             m_ready_i
 );
   localparam bit HasCodebook = CodebookFile != "";
   localparam bit HasTable = TableFile != "";
@@ -149,13 +158,18 @@ module nf_conv #(
 
   nf_rom_cycle #(
     .Bits(Pe * Simd * WeightBits),
-    .Depth(OutputFolds * FoldTaps),
-    .File(WeightFile)
+    .Depth(WeightDepth),
+    .File(WeightFile),
+    .Style(WeightStyle),
+    .Loadable(LoadWeights)
   ) u_weights (
     .clk_i,
     .rst_ni,
     .next_i(tap_valid),
-    .data_o(weight_codes)
+    .data_o(weight_codes),
+    .write_i(load_write_i),
+    .write_addr_i(load_addr_i),
+    .write_data_i(load_data_i)
   );
 
   if (SelectBits > 0) begin : g_select
