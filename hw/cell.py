@@ -9,6 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+import numpy as np
+import numpy.typing as npt
+
 from hw.process import Process
 
 Parameter = int | str
@@ -57,6 +60,8 @@ class Cell:
         parameters: Parameter name to value, in the module's order; file names are those of
             ``files``.
         files: Name to text of the memory images ($readmemh) that the instance reads.
+        load: uint32 [words], what its weight memory takes from the load stream at start; ``None``
+            when its files hold everything.
         inputs: Streams read, in port order.
         output: Stream written.
         stages: Token-level model: processes in series; the first reads ``inputs``, every further
@@ -69,8 +74,17 @@ class Cell:
     output: Stream
     stages: tuple[Process, ...]
     files: Mapping[str, str] = field(default_factory=dict)
+    load: npt.NDArray[np.uint32] | None = None
 
     def __post_init__(self) -> None:
         """Make the mappings read-only."""
         for name in ("parameters", "files"):
             object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
+
+    @property
+    def interval(self) -> int:
+        """Cycles per frame while nothing waits: of its slowest process, or of its longest port."""
+        return max(
+            max(stage.steps * stage.cycles, *(port.beats for port in stage.ports))
+            for stage in self.stages
+        )

@@ -15,6 +15,8 @@ def node_cell(
     folding: Folding,
     prefix: str,
     weight_memory: MemoryStyle = "auto",
+    *,
+    ultra_initial_contents: bool = False,
 ) -> Cell:
     """Return the cell of ``node``.
 
@@ -24,16 +26,21 @@ def node_cell(
         folding: Its lanes.
         prefix: Begins the names of its memory files.
         weight_memory: Style of its weight memory, of layers that have one.
+        ultra_initial_contents: Whether ultra RAM is filled by the bitstream; if not, a weight
+            memory in it is loaded at start.
 
     Raises:
         PlanError: The folding does not fit, or the cell does not build this node.
     """
     shapes = [graph.shapes[source] for source in sources_of(node)]
     formats = [graph.formats[source] for source in sources_of(node)]
+    load = weight_memory == "ultra" and not ultra_initial_contents
     match node:
         case Conv():
-            return conv_cell(node, shapes[0], formats[0], folding, prefix)
+            return conv_cell(node, shapes[0], formats[0], folding, prefix, weight_memory, load=load)
         case Linear():
-            return linear_cell(node, shapes[0], formats[0], folding, prefix)
+            return linear_cell(
+                node, shapes[0], formats[0], folding, prefix, weight_memory, load=load
+            )
         case _:
             raise PlanError(f"'{node.name}' has no cell")

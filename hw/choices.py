@@ -80,18 +80,11 @@ def lanes_of(graph: QGraph, node: Node) -> tuple[int, ...]:
 
 
 def lanes_interval(graph: QGraph, node: Node, lanes: int) -> int:
-    """Return the cycles per frame of a node without weights while nothing waits.
-
-    The slowest of its processes, or of its ports, of which each takes one beat a cycle.
-    """
+    """Return the cycles per frame of a node without weights while nothing waits."""
     if isinstance(node, Input):
         channels, height, width = node.shape
         return channels // lanes * height * width
-    cell = node_cell(node, graph, Folding(lanes, lanes), "")
-    return max(
-        max(stage.steps * stage.cycles, *(port.beats for port in stage.ports))
-        for stage in cell.stages
-    )
+    return node_cell(node, graph, Folding(lanes, lanes), "").interval
 
 
 def fastest_interval(graph: QGraph, node: Node) -> int:

@@ -9,6 +9,7 @@ from hw.memories import (
     filter_tables,
     is_affine,
     lanes_text,
+    load_words,
     mem_text,
     requant_text,
     shift_range,
@@ -17,7 +18,7 @@ from hw.memories import (
 from hw.process import Counts, Port, Process
 from quant.formats import TensorFormat
 from quant.nodes import Conv, Linear
-from quant.schedule import Folding
+from quant.schedule import Folding, MemoryStyle
 from quant.weights import Granularity, Weights, signed_bits
 from quant.widths import accumulator_bits
 
@@ -28,6 +29,9 @@ def conv_cell(
     source: TensorFormat,
     folding: Folding,
     prefix: str,
+    weight_memory: MemoryStyle = "auto",
+    *,
+    load: bool = False,
 ) -> Cell:
     """Return the cell of a convolution.
 
@@ -37,6 +41,8 @@ def conv_cell(
         source: Format of its input codes.
         folding: PE and SIMD.
         prefix: Begins the names of the memory files.
+        weight_memory: Style of the weight memory.
+        load: Whether its words come through the load stream at start; only with ``ultra``.
 
     Returns:
         A cell of module ``nf_conv``.
@@ -46,14 +52,20 @@ def conv_cell(
     """
     geometry = conv_geometry(node, in_shape, folding)
     files = conv_files(node, source, geometry, prefix)
+    if load:
+        del files[f"{prefix}weights.mem"]
     shape = (geometry.filters, geometry.out_height, geometry.out_width)
+    memory: dict[str, Parameter] = {"WeightStyle": weight_memory, "LoadWeights": int(load)}
     return Cell(
         module="nf_conv",
-        parameters=conv_parameters(node, source, geometry) | conv_file_parameters(files, prefix),
+        parameters=conv_parameters(node, source, geometry)
+        | conv_file_parameters(files, prefix)
+        | memory,
         inputs=(Stream(in_shape, geometry.in_lanes, source.bits),),
         output=Stream(shape, geometry.pe, node.output.bits),
         stages=(conv_process(geometry),),
         files=files,
+        load=load_words(weight_words(node.weights, geometry), node.weights.bits) if load else None,
     )
 
 
@@ -63,12 +75,16 @@ def linear_cell(
     source: TensorFormat,
     folding: Folding,
     prefix: str,
+    weight_memory: MemoryStyle = "auto",
+    *,
+    load: bool = False,
 ) -> Cell:
     """Return the cell of a linear layer: a convolution whose kernel is the whole picture.
 
     Arguments, result and errors as ``conv_cell``.
     """
-    return conv_cell(linear_as_conv(node, in_shape), in_shape, source, folding, prefix)
+    conv = linear_as_conv(node, in_shape)
+    return conv_cell(conv, in_shape, source, folding, prefix, weight_memory, load=load)
 
 
 def linear_as_conv(node: Linear, in_shape: tuple[int, int, int]) -> Conv:

@@ -40,6 +40,25 @@ def lanes_text(values: IntArray, bits: int) -> str:
     return mem_text([(values[:, lane], bits) for lane in range(values.shape[1])])
 
 
+def load_words(values: IntArray, bits: int) -> npt.NDArray[np.uint32]:
+    """Return words of equal lanes as the load stream carries them.
+
+    Args:
+        values: int64 [words, lanes], lane 0 lowest.
+        bits: Bits of a lane.
+
+    Returns:
+        uint32 [words * ceil(lanes * bits / 32)]; the lowest bits of a word first, zeros on top.
+    """
+    words, lanes = values.shape
+    columns = np.zeros((words, -(-lanes * bits // 32) * 32), np.uint8)
+    columns[:, : lanes * bits] = np.concatenate(
+        [_bit_columns(values[:, lane], bits) for lane in range(lanes)], axis=1
+    )
+    packed = np.packbits(columns, axis=1, bitorder="little")
+    return packed.view("<u4").reshape(-1).astype(np.uint32)
+
+
 def weight_words(weights: Weights, geometry: ConvGeometry) -> IntArray:
     """Return weight codes in the order of the taps.
 

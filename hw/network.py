@@ -12,12 +12,16 @@ from types import MappingProxyType
 
 from hw.cell import Cell, Stream
 from hw.cells import node_cell
+from hw.edges import fifo_cell, width_cell
 from hw.lanes import equal_lanes
 from quant.bundle.names import unique_stems
 from quant.errors import PlanError
 from quant.graph import QGraph
 from quant.nodes import Input, Output, sources_of
 from quant.schedule import Folding, Schedule
+
+# How instances, ports and the few other names of the top begin.
+_RESERVED = ("u_", "ap_", "s_axis_", "m_axis_", "load", "unused")
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,13 +92,17 @@ class Network:
         return tuple(edge for edge in self.edges if edge.consumer == consumer)
 
 
-def build_network(graph: QGraph, schedule: Schedule) -> Network:
+def build_network(
+    graph: QGraph, schedule: Schedule, *, ultra_initial_contents: bool = False
+) -> Network:
     """Return the cells and edges of ``graph`` under ``schedule``.
 
     Args:
         graph: The integer graph.
         schedule: A folding for every node but the outputs; FIFO depths and memory styles where
             they are not the default (no FIFO, ``auto``).
+        ultra_initial_contents: Whether the device's bitstream fills ultra RAM; if not, weights in
+            it are loaded at start.
 
     Raises:
         PlanError: The schedule is of another graph, lacks a folding, names what does not exist, or
@@ -123,6 +131,7 @@ def build_network(graph: QGraph, schedule: Schedule) -> Network:
                     _folding(schedule, node.name),
                     f"{stems[node.name]}_",
                     schedule.memory.get(f"{node.name}.weights", "auto"),
+                    ultra_initial_contents=ultra_initial_contents,
                 )
                 cells[node.name] = cell
                 streams[node.name] = cell.output
@@ -137,11 +146,11 @@ def build_network(graph: QGraph, schedule: Schedule) -> Network:
 
 
 def node_stems(graph: QGraph) -> dict[str, str]:
-    """Return the identifier of every node; none begins with ``u_``, as names of instances do."""
+    """Return the identifier of every node; none begins as the top's own names do."""
     stems = unique_stems([node.name for node in graph.nodes])
     taken = {stem.lower() for stem in stems.values()}
     for name, stem in stems.items():
-        if stem.lower().startswith("u_"):
+        if stem.lower().startswith(_RESERVED):
             guarded = f"n_{stem}"
             while guarded.lower() in taken:
                 guarded += "_"
@@ -162,8 +171,6 @@ def _edge(
     producer, consumer = ends
     depth = schedule.fifo_depth.get(ends, 0)
     style = schedule.memory.get(f"{producer}->{consumer}", "auto")
-    if depth or reader.lanes != stream.lanes:
-        from hw.edges import fifo_cell, width_cell
     return Edge(
         producer=producer,
         consumer=consumer,
