@@ -12,7 +12,7 @@ import pytest
 
 from hw.axis_top import axis_top
 from hw.conv import rtl_sources
-from sim.rtl import build_bench
+from sim.rtl import ALWAYS, Pattern, build_bench
 from sim.stream import beat_bytes, pack_beats, unpack_beats
 
 
@@ -151,6 +151,24 @@ class CellDevice:
         taken, given = times_of(self.cell.stages, frames)
         cycles = np.concatenate(run.output_cycles[0]) - run.first_input_cycle
         assert np.array_equal(cycles, given - taken[0])
+
+    def check(self, expected, *inputs):
+        """Compare codes at full speed and under three patterns, and the cycles at full speed.
+
+        Args:
+            expected: Codes [N, C, H, W].
+            inputs: Codes [N, C, H, W] per input stream.
+        """
+        run, codes = self.run(*inputs)
+        assert np.array_equal(codes, expected)
+        self.check_cycles(run, len(expected))
+        for seed, idle, stall in (
+            (1, Pattern.random(0.4), ALWAYS),
+            (2, Pattern.random(0.2), Pattern.random(0.5)),
+            (3, Pattern.bursts(9, 15), Pattern.bursts(4, 30)),
+        ):
+            _, codes = self.run(*inputs, idle=idle, stall=stall, seed=seed)
+            assert np.array_equal(codes, expected), f"pattern {seed}"
 
 
 @pytest.fixture(scope="session")
