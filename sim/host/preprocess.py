@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """From an image of any size to the network's input: letterbox, normalise, quantize.
 
-Source: the letterbox of YOLOv5 (centred, grey border) and of YOLOX (top left).
+Source: the validation loader of YOLOv5, YOLOv6 and YOLOv7 (centred, grey border; area
+interpolation when it shrinks) and of YOLOX (top left, always bilinear).
 """
 
 import math
@@ -67,7 +68,8 @@ def letterbox(image: NDArray[np.uint8], spec: HostSpec) -> tuple[NDArray[np.uint
     ratios, and ``spec.pad_value`` fills the rest. With ``center``, sizes round half up to whole
     pixels, and an odd rest has its extra line at the bottom or right; with ``top_left``, sizes are
     cut to whole pixels, as YOLOX was trained and measured. ``squash`` fills the canvas.
-    Interpolation is bilinear, and skipped when the size already fits.
+    Interpolation is bilinear, but averages areas where ``center`` shrinks, and is skipped when the
+    size already fits: each as the networks of that placement were measured.
 
     Args:
         image: uint8 [height, width, 3], channel order blue, green, red (as ``read_image`` gives).
@@ -86,7 +88,10 @@ def letterbox(image: NDArray[np.uint8], spec: HostSpec) -> tuple[NDArray[np.uint
     height, width = image.shape[:2]
     new_w, new_h, pad_x, pad_y = _place(width, height, spec)
     if (new_w, new_h) != (width, height):
-        image = cv2.resize(image, (new_w, new_h), interpolation=cv2.INTER_LINEAR)
+        shrinks = new_w < width or new_h < height
+        averaged = spec.place == "center" and shrinks
+        interpolation = cv2.INTER_AREA if averaged else cv2.INTER_LINEAR
+        image = cv2.resize(image, (new_w, new_h), interpolation=interpolation)
     canvas = np.full((spec.height, spec.width, 3), spec.pad_value, dtype=np.uint8)
     inside = canvas[pad_y : pad_y + new_h, pad_x : pad_x + new_w]
     inside[...] = image[:, :, ::-1] if spec.channel_order == "rgb" else image

@@ -69,8 +69,19 @@ def test_worked_size():
     assert (placement.pad_x, placement.pad_y) == (0, 69)
     assert placement.scale_x == 416 / 640
     assert placement.scale_y == 278 / 427
-    inner = cv2.resize(image, (416, 278), interpolation=cv2.INTER_LINEAR)
+    inner = cv2.resize(image, (416, 278), interpolation=cv2.INTER_AREA)
     assert np.array_equal(canvas[69 : 69 + 278], inner)
+
+
+def test_center_averages_areas_only_when_it_shrinks():
+    spec = replace(SPEC, channel_order="bgr")
+    image = noise(128, 128)
+    canvas, _ = letterbox(image, spec)
+    mean = image.reshape(64, 2, 64, 2, 3).mean((1, 3))
+    assert np.abs(canvas - mean).max() <= 0.5
+    image = noise(40, 40)
+    canvas, _ = letterbox(image, spec)
+    assert np.array_equal(canvas, cv2.resize(image, (64, 64), interpolation=cv2.INTER_LINEAR))
 
 
 def test_top_left_cuts_sizes_to_whole_pixels():
