@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hw.process import Process
+from quant.formats import frozen_array
 
 Parameter = int | str
 """Value of a module parameter; strings are quoted."""
@@ -49,6 +50,25 @@ class Stream:
 
 
 @dataclass(frozen=True, eq=False)
+class LoadImage:
+    """Contents of a memory that is filled through the load stream at start.
+
+    Attributes:
+        bits: Bits of a memory word.
+        depth: Memory words.
+        words: uint32 [depth * ceil(bits / 32)], the lowest bits of a memory word first.
+    """
+
+    bits: int
+    depth: int
+    words: npt.NDArray[np.uint32]
+
+    def __post_init__(self) -> None:
+        """Freeze the array."""
+        object.__setattr__(self, "words", frozen_array(self.words, np.uint32))
+
+
+@dataclass(frozen=True, eq=False)
 class Cell:
     """One instance of a hand-written module.
 
@@ -60,8 +80,8 @@ class Cell:
         parameters: Parameter name to value, in the module's order; file names are those of
             ``files``.
         files: Name to text of the memory images ($readmemh) that the instance reads.
-        load: uint32 [words], what its weight memory takes from the load stream at start; ``None``
-            when its files hold everything.
+        load: What its weight memory takes from the load stream at start; ``None`` when its files
+            hold everything.
         inputs: Streams read, in port order.
         output: Stream written.
         stages: Token-level model: processes in series; the first reads ``inputs``, every further
@@ -74,7 +94,7 @@ class Cell:
     output: Stream
     stages: tuple[Process, ...]
     files: Mapping[str, str] = field(default_factory=dict)
-    load: npt.NDArray[np.uint32] | None = None
+    load: LoadImage | None = None
 
     def __post_init__(self) -> None:
         """Make the mappings read-only."""

@@ -1,11 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
 """The cell of every node kind."""
 
+from hw.add import add_cell
 from hw.cell import Cell
+from hw.concat import concat_cell
 from hw.conv_cell import conv_cell, linear_cell
+from hw.lookup import lookup_cell
+from hw.maxpool import maxpool_cell
+from hw.requantize import requantize_cell
+from hw.split import split_cell
 from quant.errors import PlanError
 from quant.graph import QGraph
-from quant.nodes import Conv, Linear, Node, sources_of
+from quant.nodes import (
+    Add,
+    Concat,
+    Conv,
+    Linear,
+    Lookup,
+    MaxPool,
+    Node,
+    Requantize,
+    Split,
+    sources_of,
+)
 from quant.schedule import Folding, MemoryStyle
 
 
@@ -42,5 +59,17 @@ def node_cell(
             return linear_cell(
                 node, shapes[0], formats[0], folding, prefix, weight_memory, load=load
             )
+        case MaxPool():
+            return maxpool_cell(node, shapes[0], formats[0], folding, prefix)
+        case Add():
+            return add_cell(node, shapes, formats, folding, prefix)
+        case Concat():
+            return concat_cell(node, shapes, formats, folding, prefix)
+        case Split():
+            return split_cell(node, shapes[0], formats[0], folding, prefix)
+        case Requantize():
+            return requantize_cell(node, shapes[0], formats[0], folding, prefix)
+        case Lookup():
+            return lookup_cell(node, shapes[0], formats[0], folding, prefix)
         case _:
             raise PlanError(f"'{node.name}' has no cell")

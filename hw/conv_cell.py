@@ -3,7 +3,7 @@
 
 import numpy as np
 
-from hw.cell import Cell, Parameter, Stream
+from hw.cell import Cell, LoadImage, Parameter, Stream
 from hw.geometry import ConvGeometry, conv_geometry
 from hw.memories import (
     filter_tables,
@@ -65,7 +65,7 @@ def conv_cell(
         output=Stream(shape, geometry.pe, node.output.bits),
         stages=(conv_process(geometry),),
         files=files,
-        load=load_words(weight_words(node.weights, geometry), node.weights.bits) if load else None,
+        load=_load_image(node, geometry) if load else None,
     )
 
 
@@ -259,6 +259,12 @@ def conv_parameters(node: Conv, source: TensorFormat, g: ConvGeometry) -> dict[s
         "High": node.requant.high,
         "OutBits": node.output.bits,
     }
+
+
+def _load_image(node: Conv, g: ConvGeometry) -> LoadImage:
+    words = weight_words(node.weights, g)
+    bits = node.weights.bits
+    return LoadImage(words.shape[1] * bits, words.shape[0], load_words(words, bits))
 
 
 def _selection(node: Conv) -> tuple[int, bool]:

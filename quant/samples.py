@@ -177,7 +177,9 @@ def sample_codes(
     return codes.astype(np.uint8) if bits <= 8 else codes.astype(np.uint16)
 
 
-def sample_graph(seed: int, *, act_bits: int = 8, weight_bits: int = 4) -> QGraph:
+def sample_graph(
+    seed: int, *, act_bits: int = 8, weight_bits: int = 4, by_filter: bool = False
+) -> QGraph:
     """Return a small graph (3x16x20 input, about 20 nodes) that contains every node kind.
 
     Dense, grouped, depthwise, strided and 1x1 convolutions, four granularities, a codebook tensor,
@@ -188,6 +190,7 @@ def sample_graph(seed: int, *, act_bits: int = 8, weight_bits: int = 4) -> QGrap
         seed: Seed; equal arguments give equal graphs (equal digests).
         act_bits: Bits of every tensor but the input and the linear output, 4..8.
         weight_bits: Stored bits of the weights, 2..8.
+        by_filter: Quantize every convolution filter-wise, as the RTL cells take it.
     """
     half = 1 << (act_bits - 1)
     plain = sample_format(8, act_bits, zero=half // 2)
@@ -225,7 +228,7 @@ def sample_graph(seed: int, *, act_bits: int = 8, weight_bits: int = 4) -> QGrap
             weight_bits,
             act_bits,
             table,
-            granularity,
+            Granularity.FILTER if by_filter else granularity,
             scheme,
             output=output,
             source=formats[source],
