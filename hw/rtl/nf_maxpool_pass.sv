@@ -106,35 +106,26 @@ module nf_maxpool_pass #(
     largest_2 <= largest_d2;
   end
 
-  // ---------------------------------------------------------------- output queue and credits
+  // ---------------------------------------------------------------- output queue
   localparam int unsigned Latency = 3;
   localparam int unsigned Taps = KernelH * KernelW;
   // Places for the beats under way, so that a reader that is always ready never holds one up.
   localparam int unsigned QueueDepth = 1 + (Latency + Taps - 1) / Taps;
-  localparam int unsigned CreditW = $clog2(QueueDepth + 1);
-  logic take, give;
-  logic [CreditW-1:0] credit_q;
 
-  nf_fifo #(
+  nf_output_queue #(
     .Bits(Lanes * CodeBits),
     .Depth(QueueDepth)
   ) u_queue (
     .clk_i,
     .rst_ni,
+    .free_o(may_start),
+    .take_i(tap_valid & tap_first),
     .push_i(last_2),
     .data_i(largest_2),
-    .valid_o(m_valid_o),
-    .data_o(m_data_o),
-    .ready_i(m_ready_i)
+    .m_data_o,
+    .m_valid_o,
+    .m_ready_i
   );
-
-  assign may_start = credit_q != '0;
-  assign take = tap_valid & tap_first;
-  assign give = m_valid_o & m_ready_i;
-  always_ff @(posedge clk_i) begin
-    if (!rst_ni) credit_q <= CreditW'(QueueDepth);
-    else credit_q <= credit_q + CreditW'(give) - CreditW'(take);
-  end
 endmodule
 
 `default_nettype wire
