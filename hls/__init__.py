@@ -16,7 +16,8 @@ Group multipliers other than 1 and several pixels per beat are refused with a ``
 
 from hls.cell import ConvCell, fold_conv
 from hls.csim import CsimRun, compile_csim, run_csim
-from hls.project import HlsProject, emit_conv_hls, project_name, write_project
+from hls.naming import project_name
+from hls.project import HlsProject, emit_conv_hls, write_project
 from hls.vectors import read_frames, write_frames, write_vectors
 
 __all__ = [

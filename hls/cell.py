@@ -1,18 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
 """Parameters of the HLS convolution cell for one node: what the C++ configuration struct holds."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 
+from hls.streams import Shape
 from quant.errors import PlanError
 from quant.formats import TensorFormat
-from quant.nodes import Conv
+from quant.nodes import Conv, Linear
 from quant.schedule import Folding
 from quant.weights import Granularity
 from quant.widths import accumulator_bits
 
-Shape = tuple[int, int, int]
+_GRANULARITY = {
+    Granularity.LAYER: Granularity.LAYER,
+    Granularity.FILTER: Granularity.FILTER,
+    Granularity.C_SHAPE: Granularity.FILTER,
+    Granularity.CHANNEL: Granularity.F_SHAPE,
+    Granularity.F_SHAPE: Granularity.F_SHAPE,
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,6 +86,35 @@ class ConvCell:
         return max(h * w * self.folds * self.window_words, self.in_beats)
 
     @property
+    def groups_by(self) -> tuple[int, int, int]:
+        """Whether weight parameters differ by filter, by kernel position, by channel (1 or 0)."""
+        weights = self.node.weights
+        if not weights.multiplier_bits and len(np.unique(weights.selectors)) == 1:
+            return 0, 0, 0
+        f, c, kh, kw = weights.selectors.shape
+        return int(f > 1), int(kh * kw > 1), int(c > 1)
+
+    def group_memory(self, values: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        """Return group parameters as the kernel reads them, uint8 [rows, lanes].
+
+        A row belongs to a filter fold, a kernel position and a channel word, as far as parameters
+        differ by them; a lane to a filter of the fold or a channel of the word.
+
+        Args:
+            values: Selectors or multipliers of the node's weights.
+        """
+        by_filter, by_position, by_channel = self.groups_by
+        _, _, kh, kw = self.node.weights.shape
+        if not (by_filter or by_position or by_channel):
+            return values.reshape(-1)[:1].reshape(1, 1)
+        positions = kh * kw if by_position else 1
+        if by_filter:
+            folded = values.reshape(self.folds, self.pe, positions)
+            return folded.transpose(0, 2, 1).reshape(-1, self.pe)
+        # [channel, position] -> [position, channel word, lane]
+        return values.reshape(-1, positions).T.reshape(-1, self.simd if by_channel else 1)
+
+    @property
     def chunk_bits(self) -> int:
         """Bits of the integers that a weight word is cut into: least padding, then widest."""
         bits = self.pe * self.simd * self.node.weights.bits
@@ -88,6 +125,38 @@ def is_depthwise(node: Conv) -> bool:
     """Return whether every filter of ``node`` reads exactly its own channel."""
     filters, channels, _, _ = node.weights.shape
     return channels == 1 and node.groups == filters and node.groups > 1
+
+
+def as_conv(node: Linear, in_shape: Shape) -> Conv:
+    """Return a linear layer as the convolution whose kernel is the whole plane.
+
+    Args:
+        node: A linear layer of a valid graph.
+        in_shape: (C, H, W) of its input.
+    """
+    weights, shape = node.weights, (node.weights.shape[0], *in_shape)
+    # A linear layer has no kernel positions: its channels are channels at positions.
+    granularity = _GRANULARITY[weights.granularity]
+    groups = granularity.group_shape(shape)
+    unfolded = replace(
+        weights,
+        codes=weights.codes.reshape(shape),
+        selectors=weights.selectors.reshape(groups),
+        multipliers=weights.multipliers.reshape(groups),
+        granularity=granularity,
+    )
+    return Conv(
+        node.name,
+        node.source,
+        unfolded,
+        node.bias,
+        (1, 1),
+        (0, 0, 0, 0),
+        1,
+        node.requant,
+        node.table,
+        node.output,
+    )
 
 
 def fold_conv(node: Conv, source: TensorFormat, in_shape: Shape, folding: Folding) -> ConvCell:
@@ -101,7 +170,7 @@ def fold_conv(node: Conv, source: TensorFormat, in_shape: Shape, folding: Foldin
 
     Raises:
         PlanError: The folding does not divide the layer, or the layer needs something that this
-            cell does not build (group multipliers, several pixels per beat, packed cores).
+            cell does not build (several pixels per beat, packed cores).
     """
     if folding.pixels_per_beat != 1:
         raise PlanError(
@@ -113,7 +182,6 @@ def fold_conv(node: Conv, source: TensorFormat, in_shape: Shape, folding: Foldin
             f"'{node.name}' is scheduled on core {folding.core}; the HLS cell builds plain_lut and "
             "plain_dsp; use one of these for --hls"
         )
-    _check_parameters(node)
     filters, channels, kh, kw = node.weights.shape
     if is_depthwise(node):
         _check_divides(node.name, "filters", filters, "PE", folding.pe)
@@ -156,6 +224,10 @@ def constants_of(cell: ConvCell) -> dict[str, int]:
         "weight_bits": node.weights.bits,
         "tables": node.weights.tables.shape[0],
         "entry_bits": node.weights.table_bits,
+        "factor_bits": node.weights.multiplier_bits,
+        "by_filter": cell.groups_by[0],
+        "by_position": cell.groups_by[1],
+        "by_channel": cell.groups_by[2],
         "chunk_bits": cell.chunk_bits,
         "acc_bits": accumulator_bits(node, cell.source),
         "requant_bits": requant.bits,
@@ -166,30 +238,16 @@ def constants_of(cell: ConvCell) -> dict[str, int]:
     }
 
 
-def _check_parameters(node: Conv) -> None:
-    weights = node.weights
-    if weights.multiplier_bits:
-        raise PlanError(
-            f"'{node.name}' has {weights.granularity}-wise group multipliers up to "
-            f"{int(weights.multipliers.max())}; the HLS cell builds 1; quantize it layer- or "
-            "filter-wise for --hls"
-        )
-    shared = weights.granularity in (Granularity.LAYER, Granularity.FILTER)
-    if not shared and len(np.unique(weights.selectors)) > 1:
-        raise PlanError(
-            f"'{node.name}' selects {weights.tables.shape[0]} decode tables "
-            f"{weights.granularity}-wise; the HLS cell selects one per filter; quantize it layer- "
-            "or filter-wise for --hls"
-        )
+def divisors_near(size: int, value: int) -> str:
+    """Return in words the divisors of ``size`` next to ``value``."""
+    every = [d for d in range(1, size + 1) if size % d == 0]
+    near = [d for d in every if d < value][-1:] + [d for d in every if d > value][:1]
+    return ", ".join(map(str, near))
 
 
 def _check_divides(name: str, what: str, size: int, factor: str, value: int) -> None:
-    if size % value == 0:
-        return
-    every = [d for d in range(1, size + 1) if size % d == 0]
-    near = [d for d in every if d < value][-1:] + [d for d in every if d > value][:1]
-    divisors = ", ".join(map(str, near))
-    raise PlanError(
-        f"'{name}' has {size} {what}, not a multiple of {factor}={value}; "
-        f"divisors near {value}: {divisors}"
-    )
+    if size % value:
+        raise PlanError(
+            f"'{name}' has {size} {what}, not a multiple of {factor}={value}; "
+            f"divisors near {value}: {divisors_near(size, value)}"
+        )

@@ -88,7 +88,7 @@ def compile_csim(
     for header in (*_FOREIGN_HEADERS, f"firmware/{name}.cpp"):
         command += ["-include", header]
     command += [benches[0].name, "-o", str(partial.relative_to(project_dir))]
-    result = _run(command, project_dir, COMPILE_SECONDS, f"g++ on '{name}'")
+    result = run_command(command, project_dir, COMPILE_SECONDS, f"g++ on '{name}'")
     if result.returncode != 0:
         lines = [line for line in result.stderr.splitlines() if "error" in line][:3]
         raise ToolError(
@@ -127,7 +127,7 @@ def run_csim(
         write_frames(files[1], expected)
     files[2].unlink(missing_ok=True)
     second = str(files[1].resolve()) if expected is not None else "-"
-    result = _run(
+    result = run_command(
         [str(program.resolve()), str(files[0].resolve()), second, str(files[2].resolve())],
         work_dir,
         timeout_seconds,
@@ -162,9 +162,20 @@ def run_csim(
     return CsimRun(outputs, mismatches, first.group(1) if first else None, seconds)
 
 
-def _run(
+def run_command(
     command: Sequence[str], folder: Path, timeout_seconds: float, what: str
 ) -> subprocess.CompletedProcess[str]:
+    """Run a program and return what it printed.
+
+    Args:
+        command: Program and arguments.
+        folder: Where it runs.
+        timeout_seconds: Its limit.
+        what: What it is, for messages.
+
+    Raises:
+        ToolError: It cannot be started or ran too long.
+    """
     try:
         return subprocess.run(
             command,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Registers the convolution cell with hls4ml's Vitis and Vivado backends, by its extension API.
+"""Registers our layers with hls4ml's Vitis and Vivado backends, by its extension API.
 
 Importing this module imports hls4ml; the rest of ``hls`` does so only when a project is written.
 """
@@ -14,82 +14,157 @@ from hls4ml.model.layers import Layer, register_layer
 from hls4ml.model.optimizer import get_backend_passes
 from hls4ml.model.types import IntegerPrecisionType
 
-LAYER_KIND = "NibbleConvolution"
+from hls.layer import beat_type, stream_variable
+
 BACKENDS = ("Vitis", "Vivado")
-HEADERS = ("nf_types.h", "nf_window.h", "nf_mac.h", "nf_requant.h", "nf_conv.h")
 
 _INCLUDE = Path(__file__).resolve().parent / "include"
 
-# Order of the constant arrays in the call of nf::conv.
-_ARRAYS = (
-    "weights",
-    "tables",
-    "selectors",
-    "bias",
-    "multipliers",
-    "shifts",
-    "zero_points",
-    "activation",
-    "codebook",
-)
 
-
-class NibbleConvolution(Layer):  # type: ignore[misc]
-    """hls4ml layer of one convolution cell; its stream carries ``lanes`` codes per word."""
+class NibbleLayer(Layer):  # type: ignore[misc]
+    """hls4ml layer of one kernel; its streams carry ``lanes`` codes per word."""
 
     _expected_attributes = [  # noqa: RUF012 - hls4ml reads a plain list
         Attribute("beats"),
         Attribute("lanes"),
         Attribute("code_bits"),
-        Attribute("constants", value_type=str),
-        Attribute("data_prefix", value_type=str),
+        Attribute("configuration", value_type=str),
+        Attribute("header", value_type=str),
+        Attribute("data_header", value_type=str),
+        Attribute("function", value_type=str),
+        Attribute("arguments", value_type=str),
+        Attribute("arrays", value_type=str),
+        Attribute("pragmas", value_type=str),
+        Attribute("trace_name", value_type=str),
     ]
 
     def initialize(self) -> None:
-        """Declare the output stream."""
-        self.add_output_variable(
-            [self.get_attr("beats"), self.get_attr("lanes")],
-            precision=IntegerPrecisionType(width=self.get_attr("code_bits"), signed=False),
-        )
+        """Declare the output streams."""
+        for name in self.outputs:
+            self.add_output_variable(
+                [self.get_attr("beats"), self.get_attr("lanes")],
+                out_name=name,
+                var_name=stream_variable(name),
+                # hls4ml defines one type per layer.
+                type_name=beat_type(self.name),
+                precision=IntegerPrecisionType(width=self.get_attr("code_bits"), signed=False),
+            )
+
+
+class NibbleConv(NibbleLayer):
+    """Convolution of every form."""
+
+
+class NibbleLinear(NibbleLayer):
+    """Fully connected layer."""
+
+
+class NibbleMaxPool(NibbleLayer):
+    """Maximum pool."""
+
+
+class NibbleAvgPool(NibbleLayer):
+    """Average pool, global or over windows."""
+
+
+class NibbleAdd(NibbleLayer):
+    """Sum of two tensors of different scales."""
+
+
+class NibbleConcat(NibbleLayer):
+    """Channels of any number of tensors."""
+
+
+class NibbleSplit(NibbleLayer):
+    """Slice of channels."""
+
+
+class NibbleUpsample(NibbleLayer):
+    """Repeated pixels."""
+
+
+class NibbleRequantize(NibbleLayer):
+    """Change of format."""
+
+
+class NibbleLookup(NibbleLayer):
+    """Activation table."""
+
+
+class NibbleOutput(NibbleLayer):
+    """Output port."""
+
+
+class NibbleFork(NibbleLayer):
+    """Copy of a stream to several readers."""
+
+
+class NibbleWidth(NibbleLayer):
+    """Change of the codes per word."""
+
+
+LAYERS: tuple[type[NibbleLayer], ...] = (
+    NibbleConv,
+    NibbleLinear,
+    NibbleMaxPool,
+    NibbleAvgPool,
+    NibbleAdd,
+    NibbleConcat,
+    NibbleSplit,
+    NibbleUpsample,
+    NibbleRequantize,
+    NibbleLookup,
+    NibbleOutput,
+    NibbleFork,
+    NibbleWidth,
+)
 
 
 class NibbleConfigTemplate(LayerConfigTemplate):  # type: ignore[misc]
-    """Writes the configuration struct of a cell."""
+    """Writes the configuration struct of a kernel."""
 
     def __init__(self) -> None:
-        super().__init__(NibbleConvolution)
+        super().__init__(LAYERS)
 
     def format(self, node: Any) -> str:  # noqa: ANN401 - hls4ml is untyped
         """Return the struct ``config<index>``."""
-        return f"struct config{node.index} {{\n{node.get_attr('constants')}}};\n"
+        return f"struct config{node.index} {{\n{node.get_attr('configuration')}}};\n"
 
 
 class NibbleCallTemplate(FunctionCallTemplate):  # type: ignore[misc]
-    """Writes the call of ``nf::conv``."""
+    """Writes the call of a kernel, its storage pragmas and its trace."""
 
     def __init__(self) -> None:
-        super().__init__(NibbleConvolution)
+        super().__init__(LAYERS)
 
-    def format(self, node: Any) -> str:  # noqa: ANN401 - hls4ml is untyped
-        """Return the call; the layer's data header is included beside the cell."""
-        prefix = node.get_attr("data_prefix")
-        node.set_attr("include_header", ["nnet_utils/nf_conv.h", f"weights/{prefix}_data.h"])
-        source, result = node.get_input_variable(), node.get_output_variable()
-        arrays = ", ".join(f"{prefix}_{array}" for array in _ARRAYS)
-        return (
-            f"nf::conv<{source.type.name}, {result.type.name}, config{node.index}>"
-            f"({source.name}, {result.name}, {arrays});"
-        )
+    def format(self, node: Any) -> list[str]:  # noqa: ANN401 - hls4ml is untyped
+        """Return the lines; the layer's headers are included beside it."""
+        headers = [f"nnet_utils/{node.get_attr('header')}", "nnet_utils/nf_trace.h"]
+        if node.get_attr("data_header"):
+            headers.append(node.get_attr("data_header"))
+        node.set_attr("include_header", headers)
+        inputs = [node.get_input_variable(name).name for name in node.inputs]
+        outputs = [node.get_output_variable(name).name for name in node.outputs]
+        # The side with one stream comes first: the other may be a parameter pack.
+        streams = outputs + inputs if len(inputs) > 1 else inputs + outputs
+        arguments = f"config{node.index}{node.get_attr('arguments')}"
+        values = ", ".join([*streams, *node.get_attr("arrays").split()])
+        lines = [*node.get_attr("pragmas").splitlines()]
+        lines.append(f"{node.get_attr('function')}<{arguments}>({values});")
+        if node.get_attr("trace_name"):
+            lines.append(f'NF_TRACE({outputs[0]}, "{node.get_attr("trace_name")}");')
+        return lines
 
 
 def register() -> None:
-    """Register layer, templates and headers; a second call does nothing."""
-    register_layer(LAYER_KIND, NibbleConvolution)
+    """Register layers, templates and headers; a second call does nothing."""
+    for layer in LAYERS:
+        register_layer(layer.__name__, layer)
     for name in BACKENDS:
         backend = get_backend(name)
         passes = get_backend_passes(name)
         for template in (NibbleConfigTemplate, NibbleCallTemplate):
             if f"{name.lower()}:{template().get_name()}" not in passes:
                 backend.register_template(template)
-        for header in HEADERS:
-            backend.register_source(_INCLUDE / header)
+        for header in sorted(_INCLUDE.glob("nf_*.h")):
+            backend.register_source(header)

@@ -6,7 +6,8 @@
 // Interface: `in` carries one pixel per SIMD-channel group (PE channels when depthwise), `out` PE
 // filters of one pixel; order is row, column, channel group (fastest). One call is one frame; no
 // state outlives it. Every form of convolution is this one loop: dense, 1x1, grouped, depthwise,
-// any kernel, stride and padding (padding carries the zero code of the source).
+// any kernel, stride and padding (padding carries the zero code of the source); a linear layer is a
+// convolution whose kernel is the whole plane.
 //
 //   throughput   one ring word per iteration: max(out pixels x folds x window words, words in)
 //                iterations per frame plus fill and drain (nf_window.h), II = 1 (unverified: no
@@ -23,12 +24,9 @@
 
 namespace nf {
 
-// Sizes of the constant arrays of one layer; `tables` and `codebook` are shared by all filters.
+// Sizes of the other constant arrays of one layer.
 template <class Cfg> struct parameters {
     typedef geometry<Cfg> G;
-    typedef typename Cfg::chunk_t weights_t[G::weight_words][mac<Cfg>::chunks];
-    typedef short tables_t[Cfg::tables][1 << Cfg::weight_bits];
-    typedef unsigned char selectors_t[G::folds][Cfg::pe];
     typedef int bias_t[G::folds][Cfg::pe];
     typedef int multipliers_t[G::folds][Cfg::pe];
     typedef unsigned char shifts_t[G::folds][Cfg::pe];
@@ -37,11 +35,11 @@ template <class Cfg> struct parameters {
     typedef unsigned short codebook_t[Cfg::has_codebook ? 1 << Cfg::in_bits : 1];
 };
 
-template <class In, class Out, class Cfg>
+template <class Cfg, class In, class Out>
 void conv(hls::stream<In> &in, hls::stream<Out> &out,
-          const typename parameters<Cfg>::weights_t &weights,
-          const typename parameters<Cfg>::tables_t &tables,
-          const typename parameters<Cfg>::selectors_t &selectors,
+          const typename mac<Cfg>::weights_t &weights, const typename mac<Cfg>::tables_t &tables,
+          const typename mac<Cfg>::selectors_t &selectors,
+          const typename mac<Cfg>::factors_t &factors,
           const typename parameters<Cfg>::bias_t &bias,
           const typename parameters<Cfg>::multipliers_t &multipliers,
           const typename parameters<Cfg>::shifts_t &shifts,
@@ -63,38 +61,44 @@ void conv(hls::stream<In> &in, hls::stream<Out> &out,
 #pragma HLS ARRAY_RESHAPE variable=weights complete dim=2
 #pragma HLS ARRAY_PARTITION variable=tables complete dim=0
 #pragma HLS ARRAY_RESHAPE variable=selectors complete dim=2
+#pragma HLS ARRAY_RESHAPE variable=factors complete dim=2
 #pragma HLS ARRAY_RESHAPE variable=bias complete dim=2
 #pragma HLS ARRAY_RESHAPE variable=multipliers complete dim=2
 #pragma HLS ARRAY_RESHAPE variable=shifts complete dim=2
 #pragma HLS ARRAY_RESHAPE variable=zero_points complete dim=2
-// PE lanes look up at once: a ROM with as many read ports, copied by the tool.
-#pragma HLS BIND_STORAGE variable=activation type=rom_np
-#pragma HLS BIND_STORAGE variable=codebook type=rom_np
     typename M::acc_t acc[Cfg::pe];
 #pragma HLS ARRAY_PARTITION variable=acc complete
+    weight_reader<Cfg> reader(weights, tables, selectors, factors);
     window<Cfg> walk;
     int weight_address = 0;
     while (!walk.done()) {
 #pragma HLS PIPELINE II=1
         const bool ready = walk.ready();
         if (walk.room()) {
-            const In beat = in.read();
-            for (int lane = 0; lane < G::lanes; ++lane) {
+            for (int word = 0; word < G::load_words; ++word) {
 #pragma HLS UNROLL
-                ring[walk.write_address()][lane] = beat[lane];
+                const In beat = in.read();
+                for (int lane = 0; lane < G::lanes; ++lane) {
+#pragma HLS UNROLL
+                    ring[walk.write_address()][lane] = beat[lane];
+                }
+                walk.loaded();
             }
-            walk.loaded();
         }
         if (!ready)
             continue;
 
         const int fold = walk.filter_fold();
         const bool pad = walk.padding();
-        typename M::code_t word[G::lanes];
-#pragma HLS ARRAY_PARTITION variable=word complete
-        for (int lane = 0; lane < G::lanes; ++lane) {
+        typename M::value_t values[M::step_lanes];
+#pragma HLS ARRAY_PARTITION variable=values complete
+        // The words of one iteration lie side by side.
+        const typename M::code_t *first = ring[walk.address()];
+        for (int lane = 0; lane < M::step_lanes; ++lane) {
 #pragma HLS UNROLL
-            word[lane] = pad ? typename M::code_t(Cfg::zero_code) : ring[walk.address()][lane];
+            const typename M::code_t code = pad ? typename M::code_t(Cfg::zero_code) : first[lane];
+            values[lane] = Cfg::has_codebook ? typename M::value_t(codebook[static_cast<int>(code)])
+                                             : typename M::value_t(code);
         }
         if (walk.first_word()) {
             for (int p = 0; p < Cfg::pe; ++p) {
@@ -102,8 +106,12 @@ void conv(hls::stream<In> &in, hls::stream<Out> &out,
                 acc[p] = bias[fold][p];
             }
         }
-        M::accumulate(word, weights[weight_address], tables, selectors[fold], codebook, acc);
-        weight_address = weight_address == G::weight_words - 1 ? 0 : weight_address + 1;
+        reader.read(weights, tables, selectors, factors, weight_address, fold,
+                    walk.position(), walk.word());
+        M::accumulate(values, reader, acc);
+        weight_address += G::step_words;
+        if (weight_address == G::weight_words)
+            weight_address = 0;
         if (walk.last_word()) {
             Out result;
             for (int p = 0; p < Cfg::pe; ++p) {

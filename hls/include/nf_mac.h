@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// Folded multiply-accumulate with a decode table per filter.
+// Folded multiply-accumulate with decode tables.
 //
-//   acc[p] += sum over s of codebook[q[s]] * tables[selector[p]][code[p][s]]
+//   acc[p] += sum over s of codebook[q[s]] * w[p][s]
+//   w[p][s] = factor[g] * tables[selector[g]][code[p][s]]
 //
 // (depthwise: lane p reads q[p] only). Weights are stored as codes: one memory word holds
 // PE x SIMD codes, code (p, s) at bit (p * SIMD + s) * weight_bits, cut into native integers of
-// Cfg::chunk_bits bits, lowest first, so that the initialiser is a constant expression.
+// Cfg::chunk_bits bits, lowest first, so that the initialiser is a constant expression. The group g
+// follows from filter, kernel position and channel, as Cfg::by_filter, by_position and by_channel
+// say; a group runs over everything that they leave out.
 //
-//   throughput   PE x SIMD products per call, one call per iteration (II = 1, unverified: no
+//   throughput   PE x SIMD products per memory word, one word per iteration (II = 1, unverified: no
 //                vendor tool has synthesised this)
 //   width        acc_bits holds bias + every partial sum: proved from the weights, see quant.widths
 #ifndef NIBBLEFLOW_NF_MAC_H_
@@ -15,26 +18,46 @@
 
 #include "nf_types.h"
 #include "nf_window.h"
+#include <vector>
 
 namespace nf {
 
+// Types and sizes of one layer.
 template <class Cfg> struct mac {
     typedef typename Cfg::types types;
-    typedef typename types::template unsigned_bits<Cfg::in_bits>::type code_t;
-    typedef typename types::template unsigned_bits<Cfg::decoded_bits>::type value_t;
-    typedef typename types::template signed_bits<Cfg::entry_bits>::type weight_t;
-    typedef typename types::template signed_bits<Cfg::acc_bits>::type acc_t;
     typedef geometry<Cfg> G;
+    static const int weight_width = Cfg::entry_bits + Cfg::factor_bits;
+    static const int product_bits = Cfg::decoded_bits + weight_width;
+
+    typedef typename types::template unsigned_bits<Cfg::in_bits>::type code_t;
+    typedef typename types::template magnitude<Cfg::decoded_bits>::type value_t;
+    typedef typename types::template factor<weight_width>::type weight_t;
+    typedef typename types::template signed_bits<Cfg::acc_bits>::type acc_t;
+
+    // Codes that one filter lane multiplies in one iteration, and all lanes read.
+    static const int depth = G::step_words * Cfg::simd;
+    static const int step_lanes = G::step_words * G::lanes;
 
     static const int word_bits = Cfg::pe * Cfg::simd * Cfg::weight_bits;
     static const int chunks = (word_bits + Cfg::chunk_bits - 1) / Cfg::chunk_bits;
-    static const int product_bits = Cfg::decoded_bits + Cfg::entry_bits;
+
+    static const int group_lanes = Cfg::by_filter ? Cfg::pe : (Cfg::by_channel ? Cfg::simd : 1);
+    static const int group_rows = (Cfg::by_filter ? G::folds : 1) *
+                                  (Cfg::by_position ? Cfg::kernel_h * Cfg::kernel_w : 1) *
+                                  (Cfg::by_channel ? G::group_words : 1);
 
     static_assert(Cfg::in_bits >= 1 && Cfg::in_bits <= 16, "activation codes have 1 to 16 bits");
     static_assert(Cfg::weight_bits >= 1 && Cfg::weight_bits <= 8, "weight codes have 1 to 8 bits");
     static_assert(Cfg::tables >= 1 && Cfg::tables <= 16, "a layer has 1 to 16 decode tables");
     static_assert(Cfg::acc_bits <= 32, "the accumulator has at most 32 bits");
     static_assert(Cfg::chunk_bits >= Cfg::weight_bits, "a code spans at most two chunks");
+    static_assert(!(Cfg::by_filter && Cfg::by_channel), "groups go by filter or by channel");
+
+    typedef typename Cfg::chunk_t weights_t[G::weight_words][chunks];
+    typedef short tables_t[Cfg::tables][1 << Cfg::weight_bits];
+    typedef unsigned char selectors_t[group_rows][group_lanes];
+    typedef unsigned char factors_t[Cfg::factor_bits ? group_rows : 1]
+                                             [Cfg::factor_bits ? group_lanes : 1];
 
     // Code of lane `index` in a memory word.
     static int code(const typename Cfg::chunk_t word[chunks], int index) {
@@ -48,31 +71,102 @@ template <class Cfg> struct mac {
         return value & ((1 << Cfg::weight_bits) - 1);
     }
 
-    // Adds one window word to the PE accumulators.
-    static void accumulate(const code_t window_word[G::lanes],
-                           const typename Cfg::chunk_t weight_word[chunks],
-                           const short tables[Cfg::tables][1 << Cfg::weight_bits],
-                           const unsigned char selectors[Cfg::pe], const unsigned short *codebook,
+    // Row of the group parameters at a place in the walk.
+    static int group_row(int fold, int position, int word) {
+#pragma HLS INLINE
+        int row = Cfg::by_filter ? fold : 0;
+        if (Cfg::by_position)
+            row = row * (Cfg::kernel_h * Cfg::kernel_w) + position;
+        return Cfg::by_channel ? row * G::group_words + word : row;
+    }
+
+    // Weight of lane (p, s).
+    static weight_t weight(const typename Cfg::chunk_t word[chunks], const tables_t &tables,
+                           const unsigned char selectors[group_lanes],
+                           const unsigned char *factors, int p, int s) {
+#pragma HLS INLINE
+        const int group = Cfg::by_filter ? p : (Cfg::by_channel ? s : 0);
+        const int entry = tables[selectors[group]][code(word, p * Cfg::simd + s)];
+        return weight_t(Cfg::factor_bits ? entry * factors[group] : entry);
+    }
+
+    // Adds the products of one iteration to the PE accumulators.
+    template <class Weights>
+    static void accumulate(const value_t values[step_lanes], const Weights &weights,
                            acc_t acc[Cfg::pe]) {
 #pragma HLS INLINE
-        value_t values[G::lanes];
-#pragma HLS ARRAY_PARTITION variable=values complete
-        for (int lane = 0; lane < G::lanes; ++lane) {
-#pragma HLS UNROLL
-            values[lane] = Cfg::has_codebook ? value_t(codebook[static_cast<int>(window_word[lane])])
-                                             : value_t(window_word[lane]);
-        }
         for (int p = 0; p < Cfg::pe; ++p) {
 #pragma HLS UNROLL
             acc_t sum = 0;
-            for (int s = 0; s < Cfg::simd; ++s) {
+            for (int s = 0; s < depth; ++s) {
 #pragma HLS UNROLL
-                const weight_t weight = tables[selectors[p]][code(weight_word, p * Cfg::simd + s)];
-                const value_t value = values[G::depthwise ? p : s];
-                sum += types::template multiply<product_bits>(value, weight);
+                sum += types::template multiply<product_bits>(values[G::depthwise ? p : s],
+                                                              weights.now[p * depth + s]);
             }
             acc[p] += sum;
         }
+    }
+};
+
+// Weights of one iteration, `now[p * depth + s]`. In hardware a word is decoded as it is read.
+template <class Cfg, bool Ahead = Cfg::types::whole_pixels> struct weight_reader {
+    typedef mac<Cfg> M;
+    typedef geometry<Cfg> G;
+    typename M::weight_t now[Cfg::pe * Cfg::simd];
+
+    weight_reader(const typename M::weights_t &, const typename M::tables_t &,
+                  const typename M::selectors_t &, const typename M::factors_t &) {
+#pragma HLS ARRAY_PARTITION variable=now complete
+    }
+
+    void read(const typename M::weights_t &weights, const typename M::tables_t &tables,
+              const typename M::selectors_t &selectors,
+              const typename M::factors_t &factors, int address, int fold,
+              int position, int word) {
+#pragma HLS INLINE
+        const int row = M::group_row(fold, position, word);
+        for (int p = 0; p < Cfg::pe; ++p) {
+#pragma HLS UNROLL
+            for (int s = 0; s < Cfg::simd; ++s) {
+#pragma HLS UNROLL
+                now[p * Cfg::simd + s] =
+                    M::weight(weights[address], tables, selectors[row],
+                              factors[Cfg::factor_bits ? row : 0], p, s);
+            }
+        }
+    }
+};
+
+// Native code decodes the whole memory once per frame, into the order of the walk.
+template <class Cfg> struct weight_reader<Cfg, true> {
+    typedef mac<Cfg> M;
+    typedef geometry<Cfg> G;
+    static const int row_weights = Cfg::pe * M::depth;
+    std::vector<typename M::weight_t> all;
+    const typename M::weight_t *now;
+
+    weight_reader(const typename M::weights_t &weights, const typename M::tables_t &tables,
+                  const typename M::selectors_t &selectors,
+                  const typename M::factors_t &factors)
+        : all(G::weight_words / G::step_words * row_weights), now(&all[0]) {
+        const int positions = Cfg::kernel_h * Cfg::kernel_w;
+        for (int address = 0; address < G::weight_words; ++address) {
+            const int word = address % G::group_words;
+            const int position = address / G::group_words % positions;
+            const int row = M::group_row(address / G::window_words, position, word);
+            typename M::weight_t *target = &all[address / G::group_words * row_weights];
+            for (int p = 0; p < Cfg::pe; ++p)
+                for (int s = 0; s < Cfg::simd; ++s)
+                    target[p * M::depth + word * Cfg::simd + s] =
+                        M::weight(weights[address], tables, selectors[row],
+                                  factors[Cfg::factor_bits ? row : 0], p, s);
+        }
+    }
+
+    void read(const typename M::weights_t &, const typename M::tables_t &,
+              const typename M::selectors_t &, const typename M::factors_t &,
+              int address, int, int, int) {
+        now = &all[address / G::step_words * row_weights];
     }
 };
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Window generator: walks the windows of a convolution over one ring of line-buffer words.
+// Window generator: walks the windows of a convolution or pool over a ring of line-buffer words.
 //
 // The ring is the only copy of the image: a K x K x C window is read from it word by word, once per
 // filter fold, so that no window register array exists. A word carries Cfg::lanes channels of one
@@ -38,6 +38,9 @@ template <class Cfg> struct geometry {
     static const int ring_pixels = wanted_pixels < in_pixels ? wanted_pixels : in_pixels;
     static const int ring_words = ring_pixels * pixel_words;
     static const int weight_words = folds * window_words;
+    // Ring words that one iteration reads, and writes: see nf_types.h.
+    static const int step_words = Cfg::types::whole_pixels ? group_words : 1;
+    static const int load_words = Cfg::types::whole_pixels ? pixel_words : 1;
 
     static_assert(Cfg::in_channels % Cfg::groups == 0, "groups must divide the input channels");
     static_assert(Cfg::filters % Cfg::groups == 0, "groups must divide the filters");
@@ -158,17 +161,22 @@ template <class Cfg> class window {
 
     int filter_fold() const { return fold; }
 
+    // Position in the kernel, row by row, and channel word in the group.
+    int position() const { return kernel_y * Cfg::kernel_w + kernel_x; }
+    int word() const { return channel_word; }
+
     bool first_word() const { return kernel_y == 0 && kernel_x == 0 && channel_word == 0; }
 
     bool last_word() const {
         return kernel_y == Cfg::kernel_h - 1 && kernel_x == Cfg::kernel_w - 1 &&
-               channel_word == G::group_words - 1;
+                   channel_word == G::group_words - G::step_words;
     }
 
-    // One word of the window has been read.
+    // `step_words` words of the window have been read.
     void step() {
 #pragma HLS INLINE
-        if (++channel_word != G::group_words)
+        channel_word += G::step_words;
+        if (channel_word != G::group_words)
             return;
         channel_word = 0;
         pixel_base = wrap(pixel_base + G::pixel_words);
