@@ -8,6 +8,7 @@ Source: YOLOR's implicit knowledge (Wang et al., 2021), as YOLOv7 uses it.
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.nn import functional
 
 from quant.zoo.head import Anchors, Detect
 
@@ -47,7 +48,10 @@ class IDetect(Detect):
         made: list[Tensor] = []
         for i, x in enumerate(maps):
             weight, bias = self.folded(i)
-            made.append(functional_call(self.m[i], {"weight": weight, "bias": bias}, (x,)))
+            if torch.onnx.is_in_onnx_export():  # there no parameter can be replaced
+                made.append(functional.conv2d(x, weight, bias))
+            else:  # as a call of the module, so that the layer keeps its name
+                made.append(functional_call(self.m[i], {"weight": weight, "bias": bias}, (x,)))
         return made
 
     def folded(self, scale: int) -> tuple[Tensor, Tensor]:

@@ -28,10 +28,18 @@ _COMPARED: dict[str, tuple[str, ...]] = {
     "Upsample": ("size", "scale_factor", "mode"),
     "LeakyReLU": ("negative_slope",),
     "Bottleneck": ("add",),
+    "ShuffleBlock": ("stride",),
 }
 # Attributes that only the published layers have, and what ours always do.
 _FIXED: dict[str, dict[str, object]] = {"Concat": {"d": 1}}
-_OURS = {"ImplicitA": "Implicit", "ImplicitM": "Implicit"}
+# Published classes that bear another name here; several blocks in a row are a Sequential there.
+_OURS = {
+    "ImplicitA": "Implicit",
+    "ImplicitM": "Implicit",
+    "Shuffle_Block": "ShuffleBlock",
+    "conv_bn_relu_maxpool": "StemPool",
+}
+_THEIRS = {"ShuffleStage": "Sequential"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,9 +162,10 @@ def compare_modules(
             continue
         module, twin = modules[path], ours[path]
         kind = _OURS.get(module.kind, module.kind)
-        if kind != type(twin).__name__:
+        described = _THEIRS.get(type(twin).__name__, type(twin).__name__)
+        if kind != described:
             raise UnsupportedLayerError(
-                f"'{path}' is {kind}, its description says {type(twin).__name__}; correct the "
+                f"'{path}' is {kind}, its description says {described}; correct the "
                 "description or convert the checkpoint to safetensors"
             )
         for name, theirs, wanted in _attributes(kind, module, twin):

@@ -29,6 +29,7 @@ from quant.zoo.module_tree import (
 from quant.zoo.pickle_reader import read_pickle
 from quant.zoo.pickle_records import Record, StorageRecord, TensorRecord
 from quant.zoo.torch_archive import TorchArchive
+from quant.zoo.unshuffle import remove_shuffles
 from quant.zoo.yolov5 import detector_host
 
 Family = Literal["yolov5", "yolov7"]
@@ -97,6 +98,10 @@ def load_official(path: Path, image_size: tuple[int, int] | None = None) -> Load
     _check_fit(checkpoint, description, path)
     module = DescribedModel(description).eval()
     load_into(module, checkpoint.tensors, path)
+    try:
+        remove_shuffles(module)
+    except UnsupportedLayerError as error:
+        raise UnsupportedLayerError(f"'{path}': {error}") from None
     module.requires_grad_(False)
     return LoadedModel(module, detector_host(module, description, checkpoint.family), path.stem)
 

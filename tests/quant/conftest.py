@@ -65,7 +65,13 @@ YOLO_CLASSES = ("Model", "DetectionModel", "Detect", "IDetect")
 COMMON_CLASSES = (
     *("Conv", "C3", "Bottleneck", "SPPF", "SPP", "Concat"),
     *("MP", "SP", "SPPCSPC", "RepConv", "ImplicitA", "ImplicitM"),
+    *("Shuffle_Block", "conv_bn_relu_maxpool"),
 )
+OFFICIAL = {
+    "ShuffleBlock": "Shuffle_Block",
+    "ShuffleStage": "Sequential",
+    "StemPool": "conv_bn_relu_maxpool",
+}
 
 
 class OfficialNames:
@@ -94,9 +100,11 @@ class OfficialNames:
     def mirror(self, module: nn.Module, kind: str) -> nn.Module:
         """Return an object of the official class with the same contents."""
         places = [*self.modules.values(), nn]
+        kind = OFFICIAL.get(kind, kind)
         found = next(getattr(p, kind) for p in places if hasattr(p, kind))
         made = found.__new__(found)
-        made.__dict__.update(module.__dict__)
+        ours = ("plan", "blocks")  # of networks without their shuffles
+        made.__dict__.update((k, v) for k, v in module.__dict__.items() if k not in ours)
         children = {}
         for name, child in module._modules.items():
             below = type(child).__name__

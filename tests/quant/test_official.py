@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from quant.errors import InputFileError, QuantizationError, UnsupportedLayerError
+from quant.ptq.importer import import_model
 from quant.zoo.official import load_official, read_official
 from quant.zoo.yolov5 import load_yolov5, yolov5_description
 from quant.zoo.yolov7 import yolov7_description
@@ -106,6 +107,64 @@ def test_activation_and_epsilon_are_the_files_own(tmp_path, official, small_yolo
         "yolov5",
     )
     assert_same(load_official(tmp_path / "net.pt", (32, 32)), built, (32, 32))
+
+
+def lite(repeats=3):
+    """A YOLOv5-Lite description of one scale."""
+    value = yolov5_description("n", NAMES)
+    value["yaml"] |= {
+        "depth_multiple": 1.0,
+        "width_multiple": 1.0,
+        "anchors": value["yaml"]["anchors"][:1],
+        "backbone": [
+            [-1, 1, "conv_bn_relu_maxpool", [8]],
+            [-1, 1, "Shuffle_Block", [16, 2]],
+            [-1, repeats, "Shuffle_Block", [16, 1]],
+        ],
+        "head": [
+            [-1, 1, "C3", [16, False]],
+            [-1, 1, "Conv", [16, 1, 1]],
+            [[4], 1, "Detect", ["nc", "anchors"]],
+        ],
+    }
+    return value | {"strides": [8], "activation": "ReLU"}
+
+
+@pytest.mark.parametrize("repeats", [1, 3])
+def test_yolov5_lite_comes_back_without_its_shuffles(tmp_path, official, repeats):
+    built = official.write(tmp_path / "lite.pt", lite(repeats))
+    loaded = load_official(tmp_path / "lite.pt", (32, 32))
+    assert loaded.module.model[1].plan is not None
+    x = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(3))
+    built.detect.set_image_size((32, 32))
+    with torch.no_grad():
+        assert torch.allclose(loaded.module(x), built(x), rtol=1e-5, atol=1e-4)
+    imported = import_model(loaded)
+    assert imported.host.outputs == (("model.5.m.0",),)
+    assert imported.check.operations["split"] > 0
+
+
+def test_shuffles_that_cannot_be_removed_are_refused_with_the_file(tmp_path, official):
+    value = lite()
+    value["yaml"]["head"][0] = [-1, 1, "SPPF", [16, 5]]
+    official.write(tmp_path / "lite.pt", value)
+    with pytest.raises(UnsupportedLayerError) as info:
+        load_official(tmp_path / "lite.pt", (32, 32))
+    assert str(info.value) == (
+        f"'{tmp_path / 'lite.pt'}': layer 3 (SPPF) reads shuffled channels; only Conv, C3, Concat, "
+        "pools and upsampling may"
+    )
+
+
+def test_a_shuffle_block_of_another_stride_is_refused(tmp_path, official):
+    def change(model):
+        model.model[1].stride = 1
+
+    official.write(tmp_path / "lite.pt", lite(), change)
+    with pytest.raises(
+        UnsupportedLayerError, match=r"'model.1' \(ShuffleBlock\) has stride \(1, 1\)"
+    ):
+        load_official(tmp_path / "lite.pt", (32, 32))
 
 
 def described(variant, form):

@@ -61,8 +61,9 @@ def test_demo_round_trip(opset, fold, tmp_path, export_onnx):
         assert imported.check.parameters == import_model(direct).check.parameters
 
 
-def test_yolov7_tiny_is_recognised_by_trying_its_head(tmp_path, export_onnx):
-    description = yolov7_description("yolov7-tiny", "deploy")
+@pytest.mark.parametrize("form", ["training", "deploy"])
+def test_yolov7_tiny_is_recognised_by_trying_its_head(form, tmp_path, export_onnx):
+    description = yolov7_description("yolov7-tiny", form)
     direct = build_yolov7(description, COCO_NAMES, image_size=(64, 64), seed=1)
     path = export_onnx(direct.module, tmp_path / "tiny.onnx")
     through = load_onnx(path)
@@ -71,6 +72,12 @@ def test_yolov7_tiny_is_recognised_by_trying_its_head(tmp_path, export_onnx):
     assert through.host.class_names == COCO_NAMES
     assert load_onnx(path, decode="yolov7").host.decode == "yolov7"
     agree(direct, through)
+
+
+def test_yolov7_training_form_with_its_repconvs(tmp_path, export_onnx):
+    description = yolov7_description("yolov7", "training")
+    direct = build_yolov7(description, COCO_NAMES, image_size=(64, 64), seed=1)
+    agree(direct, load_onnx(export_onnx(direct.module, tmp_path / "yolov7.onnx", opset=12)))
 
 
 def test_classifier(tmp_path, export_onnx):
