@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The cell of every node kind."""
 
+from typing import assert_never
+
 from hw.add import add_cell
+from hw.avgpool import avgpool_cell
 from hw.cell import Cell
 from hw.concat import concat_cell
 from hw.conv_cell import conv_cell, linear_cell
@@ -9,18 +12,23 @@ from hw.lookup import lookup_cell
 from hw.maxpool import maxpool_cell
 from hw.requantize import requantize_cell
 from hw.split import split_cell
+from hw.upsample import upsample_cell
 from quant.errors import PlanError
 from quant.graph import QGraph
 from quant.nodes import (
     Add,
+    AvgPool,
     Concat,
     Conv,
+    Input,
     Linear,
     Lookup,
     MaxPool,
     Node,
+    Output,
     Requantize,
     Split,
+    Upsample,
     sources_of,
 )
 from quant.schedule import Folding, MemoryStyle
@@ -71,5 +79,11 @@ def node_cell(
             return requantize_cell(node, shapes[0], formats[0], folding, prefix)
         case Lookup():
             return lookup_cell(node, shapes[0], formats[0], folding, prefix)
+        case AvgPool():
+            return avgpool_cell(node, shapes[0], formats[0], folding, prefix)
+        case Upsample():
+            return upsample_cell(node, shapes[0], formats[0], folding, prefix)
+        case Input() | Output():
+            raise PlanError(f"'{node.name}' is an end of the graph and has no cell")
         case _:
-            raise PlanError(f"'{node.name}' has no cell")
+            assert_never(node)
