@@ -133,9 +133,7 @@ def check_written(top: str, layers: Sequence[Layer]) -> None:
     for layer in layers:
         function = f"{layer.kernel.function}<"
         streams = {stream_variable(s) for s in layer.outputs}
-        if not any(
-            line.startswith(function) and all(s in line for s in streams) for line in lines
-        ):
+        if not any(line.startswith(function) and all(s in line for s in streams) for line in lines):
             raise ToolError(
                 f"hls4ml wrote no call of {layer.kernel.function} for layer '{layer.name}'; "
                 "this version of hls4ml does not keep our layers; install the pinned one"

@@ -86,11 +86,11 @@ unsigned code_at(const port &shape, const bytes_t &bytes, size_t index) {
 }
 
 template <class Beat> void feed(const bytes_t &bytes, size_t frame, hls::stream<Beat> &stream) {
+    size_t index = frame * input_port.codes();
     for (size_t i = 0; i < input_port.beats(); ++i) {
         Beat beat;
         for (int lane = 0; lane < input_port.lanes; ++lane)
-            beat[lane] =
-                code_at(input_port, bytes, frame * input_port.codes() + i * input_port.lanes + lane);
+            beat[lane] = code_at(input_port, bytes, index++);
         stream.write(beat);
     }
 }

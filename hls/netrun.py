@@ -78,9 +78,7 @@ def run_network(
         command.append(str(traces.resolve()))
     what = f"the C simulation '{program.name}'"
     result = run_command(command, work_dir, timeout_seconds, what)
-    found = re.search(
-        r"^frames (\d+) seconds ([0-9.]+) differences (\d+)$", result.stdout, re.M
-    )
+    found = re.search(r"^frames (\d+) seconds ([0-9.]+) differences (\d+)$", result.stdout, re.M)
     if result.returncode not in (EQUAL, DIFFERENT) or found is None:
         last = (result.stdout + result.stderr).strip().splitlines()[-1:] or ["no message"]
         raise ToolError(

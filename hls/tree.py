@@ -78,10 +78,10 @@ def write_tree(
     # hls4ml draws a random stamp and notes its output folder: same input, same bytes, no path of
     # this machine.
     stamp = str(model.config.get_config_value("Stamp"))
-    for path in (folder / "build_lib.sh", folder / "hls4ml_config.yml"):
-        text = path.read_text(encoding="utf-8")
-        text = text.replace(stamp, digest_of(files)[:8]).replace(str(folder), ".")
-        path.write_text(text, encoding="utf-8")
+    for script in (folder / "build_lib.sh", folder / "hls4ml_config.yml"):
+        written = script.read_text(encoding="utf-8")
+        written = written.replace(stamp, digest_of(files)[:8]).replace(str(folder), ".")
+        script.write_text(written, encoding="utf-8")
     log = printed.getvalue().replace(str(folder), ".")
     (folder / "hls4ml.log").write_text(log, encoding="utf-8")
 
