@@ -84,7 +84,7 @@ def find_deadlock(tokens: TokenGraph, tables: Tables) -> Deadlock:
                 beat=beat,
                 frame_beats=int(units[source, at.FRAME]),
                 edge=key,
-                depth=_depth(tables, index),
+                depth=_depth(tokens, tables, q),
             )
         )
     return Deadlock(tuple(waits))
@@ -96,7 +96,10 @@ def _name(tokens: TokenGraph, fifo_edges: dict[int, int], unit: int) -> str:
     return tokens.units[unit].name
 
 
-def _depth(tables: Tables, edge: int) -> int:
-    """Return the places of the FIFO on an edge of a timed network; 0 without one."""
-    unit = tables.fifos.get(edge)
-    return 0 if unit is None else int(tables.units[unit, at.QUEUE])
+def _depth(tokens: TokenGraph, tables: Tables, q: int) -> int:
+    """Return the places of the FIFO that port ``q`` is, or that stands before it."""
+    unit = int(tables.ports[q, at.UNIT])
+    if unit >= len(tokens.units):
+        return int(tables.units[unit, at.QUEUE])
+    row = tokens.table.rows[unit].ports[q - int(tables.units[unit, at.PORT_LO])]
+    return int(tables.ports[q, at.CAPACITY]) - row.capacity

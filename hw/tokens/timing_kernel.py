@@ -52,8 +52,8 @@ from hw.tokens.state import (
     TIME_AT,
     TIME_MASK,
     TOOK,
-    UNIT,
 )
+from hw.tokens.worklist import wake
 
 Int64 = npt.NDArray[np.int64]
 Int32 = npt.NDArray[np.int32]
@@ -266,30 +266,3 @@ def run(
             size = wake(u, u, units, ports, readers, line, waiting, head, size)
             for q in range(row[PORT_LO], row[PORT_HI]):
                 size = wake(ports[q, SOURCE], u, units, ports, readers, line, waiting, head, size)
-
-
-@compiled
-def wake(
-    u: int,
-    awake: int,
-    units: Int64,
-    ports: Int64,
-    readers: Int64,
-    line: Int64,
-    waiting: Bools,
-    head: int,
-    size: int,
-) -> int:
-    """Put unit ``u`` and its readers, but not ``awake``, into the line; return its new size."""
-    total = line.shape[0]
-    if u != awake and not waiting[u]:
-        line[(head + size) % total] = u
-        waiting[u] = True
-        size += 1
-    for k in range(units[u, READ_LO], units[u, READ_HI]):
-        reader = ports[readers[k], UNIT]
-        if reader != awake and not waiting[reader]:
-            line[(head + size) % total] = reader
-            waiting[reader] = True
-            size += 1
-    return size
