@@ -6,7 +6,6 @@ converters in front of its inputs, its cell, and the fork behind it; nothing els
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -15,22 +14,13 @@ from hw.describe import cell_lines, stream_text
 from hw.instance import instance_text
 from hw.nets import axis_ports, nets, packed, port_bits
 from hw.network import Edge, Network, build_network
-from hw.rtl_project import RtlProject, Tap
+from hw.rtl_project import RtlProject, Tap, Wire
 from quant.bundle.names import shown, unique_stems
 from quant.graph import QGraph
 from quant.nodes import Conv, Input, Linear, Output
 from quant.schedule import Schedule
 
 _RULE = "  // " + "-" * 64
-
-
-@dataclass(frozen=True)
-class _Wire:
-    """Nets of one stream: expressions for its data, valid and ready."""
-
-    data: str
-    valid: str
-    ready: str
 
 
 def emit_rtl(
@@ -67,7 +57,8 @@ def emit_rtl(
 def emit_network(network: Network, name: str | None = None) -> RtlProject:
     """Emit the top of ``network``; see ``emit_rtl``."""
     top = name or f"{unique_stems([network.graph.name])[network.graph.name]}_top"
-    files = {f"{top}.sv": _Top(network, top).text()}
+    writer = _Top(network, top)
+    files = {f"{top}.sv": writer.text()}
     for cell in network.cells.values():
         files |= cell.files
     loads = [cell.load.words for cell in network.cells.values() if cell.load is not None]
@@ -75,6 +66,7 @@ def emit_network(network: Network, name: str | None = None) -> RtlProject:
         top=top,
         files=files,
         taps={node: Tap(network.stems[node], stream) for node, stream in network.streams.items()},
+        arrivals=tuple(writer.arrivals),
         load_words=np.concatenate([np.zeros(0, np.uint32), *loads]),
         network=network,
     )
@@ -91,7 +83,8 @@ class _Top:
         self.network = network
         self.top = top
         self.taken = {stem.lower() for stem in network.stems.values()}
-        self.wires: dict[tuple[str, int], _Wire] = {}  # what each branch of a node offers
+        self.wires: dict[tuple[str, int], Wire] = {}  # what each branch of a node offers
+        self.arrivals: list[Wire] = []  # what reaches each port, in the order of the edges
         self.loads = [name for name, cell in network.cells.items() if cell.load is not None]
         self.load_stems = {n: self._new_stem(f"{network.stems[n]}_load") for n in self.loads}
         convs = [n for n, cell in network.cells.items() if cell.module == "nf_conv"]
@@ -186,7 +179,7 @@ module {self.top} (
         cell, stem = network.cells[name], network.stems[name]
         node = network.graph.node(name)
         lines = _title(name, cell_lines(network, node))
-        wires: list[_Wire] = []
+        wires: list[Wire] = []
         for edge in network.sources(name):
             edge_lines, wire = self._edge(edge)
             lines += edge_lines
@@ -218,7 +211,7 @@ module {self.top} (
         ]
         return "\n".join([*lines, *self._fork(name)])
 
-    def _edge(self, edge: Edge) -> tuple[list[str], _Wire]:
+    def _edge(self, edge: Edge) -> tuple[list[str], Wire]:
         """Return the text of FIFO and converter of an edge, and the nets behind them."""
         wire = self.wires[edge.producer, edge.branch]
         stems = self.network.stems
@@ -244,7 +237,8 @@ module {self.top} (
                 instance_text(cell.module, f"u_{stem}", cell.parameters, ports),
                 "",
             ]
-            wire = _Wire(f"{stem}_data", f"{stem}_valid", f"{stem}_ready")
+            wire = Wire(f"{stem}_data", f"{stem}_valid", f"{stem}_ready")
+        self.arrivals.append(wire)
         return lines, wire
 
     def _fork(self, name: str) -> list[str]:
@@ -252,12 +246,12 @@ module {self.top} (
         stem, stream = self.network.stems[name], self.network.streams[name]
         readers = self.network.readers(name)
         if len(readers) == 1:
-            self.wires[name, 0] = _Wire(f"{stem}_data", f"{stem}_valid", f"{stem}_ready")
+            self.wires[name, 0] = Wire(f"{stem}_data", f"{stem}_valid", f"{stem}_ready")
             return []
         fork, count = self._new_stem(f"{stem}_fork"), len(readers)
         for edge in readers:
             branch = edge.branch
-            self.wires[name, branch] = _Wire(
+            self.wires[name, branch] = Wire(
                 f"{fork}_data", f"{fork}_valid[{branch}]", f"{fork}_ready[{branch}]"
             )
         ports = {

@@ -26,6 +26,15 @@ class Tap:
     stream: Stream
 
 
+@dataclass(frozen=True)
+class Wire:
+    """Nets of one stream: expressions for its data, valid and ready."""
+
+    data: str
+    valid: str
+    ready: str
+
+
 @dataclass(frozen=True, eq=False)
 class RtlProject:
     """Generated text of a network; the hand-written modules it needs are ``rtl_sources()``.
@@ -35,6 +44,7 @@ class RtlProject:
         files: File name to text: the top and the memory images, all in one folder, which is the
             working folder of a simulation.
         taps: Per node but the outputs where its tensor passes.
+        arrivals: Per edge of the network, in its order, the nets at the consumer's port.
         load_words: uint32 [words] that ``s_axis_load`` must be sent, in order, before the first
             frame; empty when no memory needs it (the top then has no such port).
         network: The network that the text describes.
@@ -43,6 +53,7 @@ class RtlProject:
     top: str
     files: Mapping[str, str]
     taps: Mapping[str, Tap]
+    arrivals: tuple[Wire, ...]
     load_words: npt.NDArray[np.uint32]
     network: Network
 

@@ -22,7 +22,7 @@ and read by ``sim.stream``. Unset registers start random, so a missing reset sho
 """
 
 from sim.rtl.axisrun import AxisRun
-from sim.rtl.bench import Bench, build_bench
+from sim.rtl.bench import NEVER, Bench, build_bench
 from sim.rtl.pattern import ALWAYS, Pattern
 from sim.rtl.probe import Probe, ProbeLog
 from sim.rtl.verilator import Verilator, find_verilator
@@ -30,6 +30,7 @@ from sim.rtl.wrapper import Ports
 
 __all__ = [
     "ALWAYS",
+    "NEVER",
     "AxisRun",
     "Bench",
     "Pattern",

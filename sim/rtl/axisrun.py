@@ -111,7 +111,7 @@ def read_run(
         cuts = range(0, min(len(when), frames * count), count)
         outputs.append(tuple(data[cut : cut + count] for cut in cuts))
         cycles.append(tuple(when[cut : cut + count] for cut in cuts))
-    taken = _unpack(result["in_count"], len(ports.inputs))
+    taken = _unpack(result["in_count"], len(ports.fed))
     given = _unpack(result["out_count"], len(output_beats))
     ends = [_read_ends(folder / f"nf_in_{p}.log") for p in range(len(ports.inputs))]
     firsts = [end[0][0] for end in ends if end]

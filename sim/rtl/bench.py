@@ -30,7 +30,7 @@ class Bench:
         executable: The simulation.
         top: Module under test.
         ports: Its port names.
-        in_bytes: Bytes of tdata per input stream.
+        in_bytes: Bytes of tdata per input stream, then per load stream.
         out_bytes: Bytes of tdata per output stream.
         waves: Whether it can record ``dump.vcd``.
         probes: Streams inside the device that it records.
@@ -50,6 +50,7 @@ class Bench:
         inputs: Sequence[Sequence[BeatArray]],
         output_beats: Sequence[int],
         *,
+        loads: Sequence[BeatArray] = (),
         idle: Pattern | Sequence[Pattern] = ALWAYS,
         stall: Pattern | Sequence[Pattern] = ALWAYS,
         seed: int = 1,
@@ -65,6 +66,7 @@ class Bench:
             inputs: Beats per input port and frame, uint8 [beats, in_bytes]; the frames of a port
                 have equal lengths.
             output_beats: Beats of one frame per output port.
+            loads: Beats per load port, fed once, uint8 [beats, in_bytes].
             idle: Pauses of the sources, one pattern or one per frame (used in turn).
             stall: Back-pressure of the sinks, likewise.
             seed: Of every random draw, unset registers included.
@@ -78,17 +80,17 @@ class Bench:
             StreamError: Frames that do not fit the ports.
             ToolError: The simulation itself failed.
         """
-        frames = self._check(inputs, output_beats)
+        frames = self._check(inputs, loads, output_beats)
         if waves_from is not None and not self.waves:
             raise ToolError(f"the bench of '{self.top}' records no waves; build it with waves=True")
         _prepare(work_dir, files or {})
         if self.waves:
             first = NEVER if waves_from is None else waves_from
             (work_dir / "nf_waves.cfg").write_text(f"{first}\n", encoding="ascii")
-        for port, beats in enumerate(inputs):
+        for port, beats in enumerate((*inputs, *([load] for load in loads))):
             data = "".join(mem_text(beat) for beat in beats)
             (work_dir / f"nf_in_{port}.mem").write_text(data, encoding="ascii")
-            plan = plan_text(frames, beats[0].shape[0], idle, seed, 2 * port)
+            plan = plan_text(len(beats), beats[0].shape[0], idle, seed, 2 * port)
             (work_dir / f"nf_in_{port}.cfg").write_text(plan, encoding="ascii")
         for port, count in enumerate(output_beats):
             plan = plan_text(frames, count, stall, seed, 2 * port + 1)
@@ -100,16 +102,27 @@ class Bench:
         run = read_run(work_dir, result, self.ports, self.out_bytes, frames, output_beats, seconds)
         return replace(run, probes=read_probes(work_dir, self.probes))
 
-    def _check(self, inputs: Sequence[Sequence[BeatArray]], output_beats: Sequence[int]) -> int:
-        if len(inputs) != len(self.in_bytes) or len(output_beats) != len(self.out_bytes):
+    def _check(
+        self,
+        inputs: Sequence[Sequence[BeatArray]],
+        loads: Sequence[BeatArray],
+        output_beats: Sequence[int],
+    ) -> int:
+        ports = self.ports
+        if len(inputs) != len(ports.inputs) or len(output_beats) != len(self.out_bytes):
             raise StreamError(
-                f"'{self.top}' has {len(self.in_bytes)} input and {len(self.out_bytes)} output "
+                f"'{self.top}' has {len(ports.inputs)} input and {len(self.out_bytes)} output "
                 f"streams, got data for {len(inputs)} and {len(output_beats)}"
+            )
+        if len(loads) != len(ports.loads):
+            raise StreamError(
+                f"'{self.top}' has {len(ports.loads)} load streams, got data for {len(loads)}"
             )
         counts = {len(beats) for beats in inputs}
         if len(counts) != 1 or counts == {0} or min(output_beats) < 1:
             raise StreamError(f"'{self.top}' needs as many frames, at least 1, on every stream")
-        for port, (beats, width) in enumerate(zip(inputs, self.in_bytes, strict=True)):
+        fed = (*inputs, *([load] for load in loads))
+        for port, (beats, width) in enumerate(zip(fed, self.in_bytes, strict=True)):
             shapes = {beat.shape for beat in beats}
             if len(shapes) != 1 or beats[0].ndim != 2 or beats[0].shape[1] != width:
                 raise StreamError(
@@ -164,7 +177,7 @@ def build_bench(
     Args:
         sources: SystemVerilog files, packages before their users (``.svh`` are only searched).
         top: Module under test.
-        in_bytes: Bytes of tdata of the input stream, or of each.
+        in_bytes: Bytes of tdata of the input stream, or of each, load streams last.
         out_bytes: Bytes of tdata of the output stream, or of each.
         cache: Folder of builds, keyed by all texts and options.
         waves: Be able to record ``dump.vcd`` (slower).
@@ -187,9 +200,14 @@ def build_bench(
             tuple(f"s_axis_{port}" for port in range(len(ins))),
             tuple(f"m_axis_{port}" for port in range(len(outs))),
         )
-    if len(ports.inputs) != len(ins) or len(ports.outputs) != len(outs) or not ins or not outs:
+    if (
+        len(ports.fed) != len(ins)
+        or len(ports.outputs) != len(outs)
+        or not ports.inputs
+        or not outs
+    ):
         raise StreamError(
-            f"'{top}' has ports {ports.inputs} and {ports.outputs}, got widths {ins} and {outs}"
+            f"'{top}' has ports {ports.fed} and {ports.outputs}, got widths {ins} and {outs}"
         )
     if min(*ins, *outs) < 1:
         raise StreamError(f"'{top}' has stream widths {ins} and {outs} bytes; at least 1")

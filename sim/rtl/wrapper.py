@@ -30,6 +30,7 @@ class Ports:
     Attributes:
         inputs: Prefixes of the input streams (``_tdata``, ``_tvalid``, ``_tready``, ``_tlast``).
         outputs: Prefixes of the output streams.
+        loads: Prefixes of input streams that are fed once, before the first frame (weights).
         clock: Clock.
         reset: Synchronous reset.
         reset_active_low: Whether 0 resets.
@@ -44,6 +45,12 @@ class Ports:
     reset_active_low: bool = True
     input_tlast: bool = True
     output_tlast: bool = True
+    loads: tuple[str, ...] = ()
+
+    @property
+    def fed(self) -> tuple[str, ...]:
+        """Every stream with a source: inputs, then loads."""
+        return self.inputs + self.loads
 
 
 def bench_text(
@@ -60,7 +67,7 @@ def bench_text(
     Args:
         top: Module under test.
         ports: Its port names.
-        in_bytes: Bytes of tdata per input stream.
+        in_bytes: Bytes of tdata per input stream, then per load stream.
         out_bytes: Bytes of tdata per output stream.
         parameters: Parameters of ``top`` to set; strings are file names.
         waves: Put the recorder of ``dump.vcd`` in.
@@ -147,7 +154,7 @@ def _first_violation(outs: int) -> list[str]:
 def _device(top: str, ports: Ports, parameters: Mapping[str, int | str]) -> list[str]:
     reset = "rst_n" if ports.reset_active_low else "~rst_n"
     wires = [f".{ports.clock}(clk)", f".{ports.reset}({reset})"]
-    for side, prefixes in (("in", ports.inputs), ("out", ports.outputs)):
+    for side, prefixes in (("in", ports.fed), ("out", ports.outputs)):
         has_last = ports.input_tlast if side == "in" else ports.output_tlast
         signals = (
             ("tdata", "tvalid", "tready", "tlast") if has_last else ("tdata", "tvalid", "tready")

@@ -75,10 +75,7 @@ def make_cases(
     Returns:
         One case per node, and one more for each name in ``full``.
     """
-    if len(codes) == 1:
-        codes = np.concatenate([codes, codes])
-    codes = codes.copy()
-    _make_different(codes)
+    codes = different_frames(codes)
     sources = {n.source for n in nodes}
     tensors = GoldenModel(graph).run(codes, keep=sorted(sources)).tensors
     cases = []
@@ -91,6 +88,17 @@ def make_cases(
         if node.name in full:
             cases.append(_case(graph, node, maps, FULL_SIZE))
     return tuple(cases)
+
+
+def different_frames(codes: Codes) -> Codes:
+    """Return at least two frames, each different from the one before: mirrored where it is equal.
+
+    Args:
+        codes: Input codes [N, C, H, W], N >= 1.
+    """
+    frames = np.concatenate([codes, codes]) if len(codes) == 1 else codes.copy()
+    _make_different(frames)
+    return frames
 
 
 def full_size_nodes(graph: QGraph, nodes: Sequence[Conv]) -> tuple[str, ...]:

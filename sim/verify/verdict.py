@@ -23,7 +23,7 @@ class Difference:
         column: Output column.
         expected: Golden code.
         got: The engine's code.
-        accumulator: Golden accumulator before requantization.
+        accumulator: Golden accumulator before requantization; ``None`` for nodes without one.
         wrong: Number of wrong values.
         values: Number of values compared.
         cycle: Clock cycle of the wrong beat where the engine has cycles.
@@ -38,7 +38,7 @@ class Difference:
     column: int
     expected: int
     got: int
-    accumulator: int
+    accumulator: int | None
     wrong: int
     values: int
     cycle: int | None
@@ -47,9 +47,10 @@ class Difference:
     def __str__(self) -> str:
         """Return the one line that a user reads."""
         when = "" if self.cycle is None else f"; at cycle {self.cycle:,}"
+        total = "" if self.accumulator is None else f", accumulator {self.accumulator}"
         return (
             f"'{self.node}'[{self.frame}, {self.channel}, {self.row}, {self.column}]: "
-            f"{self.engine} {self.got}, golden {self.expected}, accumulator {self.accumulator} "
+            f"{self.engine} {self.got}, golden {self.expected}{total} "
             f"({self.wrong:,} of {self.values:,} differ{when}); replay: {self.replay}"
         )
 
