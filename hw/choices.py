@@ -122,14 +122,16 @@ def node_choices(graph: QGraph, node: Node, target: int) -> list[Choice]:
 
 
 def converter_cost(lanes: int, other: int, bits: int) -> int:
-    """Return the cost of joining a stream of ``lanes`` channels of ``bits`` bits to ``other``.
+    """Return the cost of changing a stream of ``lanes`` channels of ``bits`` bits to ``other``.
 
-    Lanes that do not divide each other need a buffer that shifts by their common divisor.
+    One beat of each side, and a queue of two more of the output; lanes that do not divide each
+    other also need the multiplexers that shift by their common divisor.
     """
     if lanes == other:
         return 0
     plain = max(lanes, other) % min(lanes, other) == 0
-    return _CONVERTER_COST + bits * (lanes + other) * (1 if plain else 4)
+    shifters = 0 if plain else bits * (lanes + other) * 3
+    return _CONVERTER_COST + bits * (lanes + 3 * other) + shifters
 
 
 def _layer_choice(graph: QGraph, node: Conv | Linear, option: Option) -> Choice:

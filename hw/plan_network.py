@@ -3,10 +3,12 @@
 
 A stream is as fast as its slowest node, so every node takes the cheapest folding that keeps one
 common interval. Where several cost the same, and where a wider node would spare a width converter,
-neighbours decide together: each node in turn takes the choice that is cheapest beside its present
-neighbours, until none changes. The sum of costs falls with each change, so this ends; it need not
-be the least of all.
+neighbours decide together: each node, and each pair of neighbours, in turn takes the choices that
+are cheapest beside the present ones around it, until none changes. The sum of costs falls with each
+change, so this ends; it need not be the least of all.
 """
+
+from itertools import product
 
 from hw.choices import (
     Choice,
@@ -20,7 +22,7 @@ from hw.plan import DEFAULT_CLOCK_HZ, smallest_interval
 from hw.weight_memory import weight_styles
 from quant.errors import PlanError
 from quant.graph import QGraph
-from quant.nodes import Conv, Linear, Node, Output, sources_of
+from quant.nodes import Conv, Linear, Output, sources_of
 from quant.schedule import Schedule
 
 
@@ -92,37 +94,39 @@ def _choose(graph: QGraph, target: int) -> dict[str, Choice]:
     """Return one choice per node, in graph order."""
     nodes = [node for node in graph.nodes if not isinstance(node, Output)]
     choices = {node.name: node_choices(graph, node, target) for node in nodes}
-    readers: dict[str, list[str]] = {node.name: [] for node in nodes}
-    for node in nodes:
-        for source in sources_of(node):
-            readers[source].append(node.name)
+    edges = [(source, node.name) for node in nodes for source in sources_of(node)]
+    touching: dict[str, list[tuple[str, str]]] = {name: [] for name in choices}
+    for edge in edges:
+        for name in dict.fromkeys(edge):
+            touching[name].append(edge)
     chosen = {name: options[0] for name, options in choices.items()}
 
-    def improve(node: Node) -> bool:
-        bits = graph.formats[node.name].bits
-
-        def beside(choice: Choice) -> int:
-            before = sum(
-                converter_cost(
-                    chosen[source].out_lanes, choice.in_lanes, graph.formats[source].bits
-                )
-                for source in sources_of(node)
+    def cost(group: tuple[str, ...], picks: tuple[Choice, ...]) -> int:
+        """Return what the nodes of ``group`` and their edges cost with ``picks``."""
+        trial = dict(zip(group, picks, strict=True))
+        total = sum(pick.cost for pick in picks)
+        for producer, consumer in dict.fromkeys(e for name in group for e in touching[name]):
+            total += converter_cost(
+                trial.get(producer, chosen[producer]).out_lanes,
+                trial.get(consumer, chosen[consumer]).in_lanes,
+                graph.formats[producer].bits,
             )
-            after = sum(
-                converter_cost(choice.out_lanes, chosen[reader].in_lanes, bits)
-                for reader in readers[node.name]
-            )
-            return choice.cost + before + after
+        return total
 
-        best = min(choices[node.name], key=beside)
-        if beside(best) < beside(chosen[node.name]):
-            chosen[node.name] = best
-            return True
-        return False
+    def improve(group: tuple[str, ...]) -> bool:
+        best = min(
+            product(*(choices[name] for name in group)), key=lambda picks: cost(group, picks)
+        )
+        if cost(group, best) >= cost(group, tuple(chosen[name] for name in group)):
+            return False
+        chosen.update(zip(group, best, strict=True))
+        return True
 
+    singles = [(name,) for name in choices]
+    groups: list[tuple[str, ...]] = [*singles, *dict.fromkeys(e for e in edges if e[0] != e[1])]
     changed = True
     while changed:
         changed = False
-        for node in (*nodes, *reversed(nodes)):
-            changed = improve(node) or changed
+        for group in groups:
+            changed = improve(group) or changed
     return chosen
