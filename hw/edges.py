@@ -17,6 +17,11 @@ FifoStyle = Literal["shift", "distributed", "block", "ultra"]
 SHIFT_DEPTH = 32
 """Places of the largest shift register that one LUT makes."""
 
+SHIFT_BITS = 16
+"""Widest beat for shift registers. A LUT is one bit of a shift register or almost two of a memory
+of 32 words, whose pointers cost as much as that saves up to here; and simulation moves every bit.
+"""
+
 BLOCK_LATENCY = 4
 """Cycles through an empty FIFO in block or ultra memory: two of the memory, two of the queue."""
 
@@ -35,13 +40,13 @@ _BLOCK_SHAPES = ((512, 36), (1024, 18), (2048, 9), (4096, 4), (8192, 2), (16384,
 def fifo_style(depth: int, beat_bits: int) -> FifoStyle:
     """Return what a FIFO of ``depth`` beats of ``beat_bits`` bits is best kept in.
 
-    A shift register up to 32 beats; beyond, memory in logic while it takes fewer LUTs than the
+    A shift register up to 32 narrow beats; else memory in logic while it takes fewer LUTs than the
     blocks of memory that it spares are worth. Ultra memory is never chosen: a plan asks for it.
     """
-    if depth <= SHIFT_DEPTH:
+    if depth <= SHIFT_DEPTH and beat_bits <= SHIFT_BITS:
         return "shift"
     luts = -(-depth // 64) * -(-beat_bits // 7) * _LUTS_PER_RAM64
-    words = depth - BLOCK_AHEAD + 1
+    words = max(2, depth - BLOCK_AHEAD + 1)
     blocks = min(-(-words // rows) * -(-beat_bits // bits) for rows, bits in _BLOCK_SHAPES)
     return "distributed" if luts <= _LUTS_PER_BLOCK * blocks else "block"
 

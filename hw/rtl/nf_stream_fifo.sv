@@ -49,14 +49,20 @@ module nf_stream_fifo #(
   end
 
   if (Style == "shift") begin : g_shift
-    // The newest beat is in place 0, the oldest in place count_q - 1.
+    // One shift register per bit, selected by "+:": the form that synthesis knows. The newest bit is
+    // bit 0, the oldest one bit count_q - 1.
     localparam int unsigned PlaceW = (Depth > 1) ? $clog2(Depth) : 1;
-    logic [Depth-1:0][BeatBits-1:0] words_q;
     logic [PlaceW-1:0] oldest_q;
 
-    assign m_data_o = words_q[oldest_q];
+    for (genvar b = 0; b < int'(BeatBits); b++) begin : g_bit
+      logic [Depth-1:0] line_q;
+      assign m_data_o[b] = line_q[oldest_q+:1];
+      always_ff @(posedge clk_i) begin
+        if (push) line_q <= Depth'({line_q, s_data_i[b]});
+      end
+    end
+
     always_ff @(posedge clk_i) begin
-      if (push) words_q <= (Depth * BeatBits)'({words_q, s_data_i});
       if (!rst_ni) begin
         m_valid_o <= 1'b0;
         oldest_q <= '0;
