@@ -40,6 +40,16 @@ Decode = Annotated[
 Seed = Annotated[int | None, typer.Option(help="Of the weights of arch:NAME.")]
 Size = Annotated[str | None, typer.Option("--img", help="Input size: 640 or HEIGHTxWIDTH.")]
 Nodes = Annotated[str, typer.Option(help="all-convs, all, or NAME,…")]
+OneByOne = Annotated[
+    str | None,
+    typer.Option("--nodes", help="all-convs or NAME,…: one by one; else the whole network in RTL."),
+]
+Fps = Annotated[float | None, typer.Option(help="Fold the RTL for so many frames per second.")]
+Board = Annotated[str | None, typer.Option(help="Board that the RTL is planned for.")]
+Clock = Annotated[float | None, typer.Option("--clock", help="Planned clock in MHz.")]
+MaxMacs = Annotated[
+    int | None, typer.Option(help="Fold the RTL for so many multiply-accumulates per cycle.")
+]
 Limit = Annotated[int | None, typer.Option(help="Use at most so many images.")]
 
 
@@ -107,6 +117,9 @@ def quantize(
     weight_clip: Annotated[str, typer.Option(help="auto, minmax or mse.")] = "auto",
     observer: Annotated[str, typer.Option(help="auto, minmax, percentile, mse.")] = "auto",
     percentile: Annotated[float, typer.Option(help="Share kept, in percent.")] = 99.99,
+    codebook: Annotated[
+        str, typer.Option(help="Uneven activation codes where they are needed: auto or never.")
+    ] = "auto",
     correction: Annotated[str, typer.Option(help="none, mean or moments.")] = "moments",
     layer: Annotated[
         list[str] | None, typer.Option(help="NAME=8, NAME=w8a8: other bits; may repeat.")
@@ -137,6 +150,7 @@ def quantize(
         "weight_clip": weight_clip,
         "observer": observer,
         "percentile": percentile,
+        "codebook": codebook,
         "correction": correction,
         "layers": layer or [],
         "outputs": _names(outputs),
@@ -206,14 +220,28 @@ def generate(
     build: Build,
     rtl: Annotated[bool, typer.Option("--rtl", help="Only SystemVerilog.")] = False,
     hls: Annotated[bool, typer.Option("--hls", help="Only HLS C++.")] = False,
-    nodes: Nodes = "all-convs",
+    nodes: OneByOne = None,
+    fps: Fps = None,
+    board: Board = None,
+    clock: Clock = None,
+    max_macs: MaxMacs = None,
     force: Force = False,
     json: JsonFile = None,
 ) -> None:
-    """Write SystemVerilog and hls4ml projects of the convolutions (neither flag: both)."""
+    """Write the network in SystemVerilog and hls4ml projects (neither flag: both)."""
     from nibbleflow.verbs.generate import generate as verb
 
-    given = {"build": build, "rtl": rtl, "hls": hls, "nodes": nodes, "force": force}
+    given = {
+        "build": build,
+        "rtl": rtl,
+        "hls": hls,
+        "nodes": nodes,
+        "fps": fps,
+        "board": board,
+        "clock_mhz": clock,
+        "max_macs": max_macs,
+        "force": force,
+    }
     _run("generate", verb, given, json, build)
 
 
@@ -236,10 +264,20 @@ def verify(
     build: Build,
     rtl: Annotated[bool, typer.Option("--rtl", help="Only the RTL in Verilator.")] = False,
     hls: Annotated[bool, typer.Option("--hls", help="Only the HLS C++ with g++.")] = False,
-    nodes: Nodes = "all-convs",
+    nodes: OneByOne = None,
     full: Annotated[int, typer.Option(help="So many layers at full size too.")] = 3,
     frames: Annotated[int, typer.Option(help="Different frames, 2 to 4.")] = 2,
+    frame: Annotated[
+        int | None, typer.Option(help="Replay this frame of --nodes through their RTL cells alone.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of sub-maps and stalls.")] = 1,
+    waves: Annotated[
+        bool, typer.Option("--waves", help="Record a VCD around the first difference.")
+    ] = False,
+    fps: Fps = None,
+    board: Board = None,
+    clock: Clock = None,
+    max_macs: MaxMacs = None,
     json: JsonFile = None,
 ) -> None:
     """Run every engine on real weights and activations; demand equal bits."""
@@ -252,7 +290,13 @@ def verify(
         "nodes": nodes,
         "full": full,
         "frames": frames,
+        "frame": frame,
         "seed": seed,
+        "waves": waves,
+        "fps": fps,
+        "board": board,
+        "clock_mhz": clock,
+        "max_macs": max_macs,
     }
     _run("verify", verb, given, json, build)
 

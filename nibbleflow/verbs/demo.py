@@ -55,7 +55,7 @@ def demo(build: str | Path = "build/demo", *, force: bool = False) -> Result:
         kept = path / "report" / "image.png"
         shutil.copyfile(image, kept)
         found = step("5  detect", detect(path, kept))
-    console.rule("6  verify: numpy, torch, HLS C++ and RTL", align="left")
+    console.rule("6  verify: numpy, torch, HLS C++ cells, whole-network RTL", align="left")
     result = verify(path)
     extra = {
         "accuracy": {k: accuracy.values[k] for k in ("images", "float", "fake_quant", "integer")},

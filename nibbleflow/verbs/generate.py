@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``nibbleflow generate``: SystemVerilog and HLS projects of the convolutions."""
+"""``nibbleflow generate``: the network in SystemVerilog, HLS projects of the convolutions."""
 
 import re
 from pathlib import Path
@@ -9,7 +9,8 @@ from rich.table import Table
 from hls import emit_conv_hls, write_project
 from hw.conv import emit_conv, rtl_sources
 from nibbleflow.folders import BuildFolder, whole_folder
-from nibbleflow.foldings import default_schedule
+from nibbleflow.foldings import Aim, network_schedule, plan_schedule, ultra_filled
+from nibbleflow.networkfiles import write_network
 from nibbleflow.nodes import choose_convs
 from nibbleflow.progress import progress_bar
 from nibbleflow.result import Result
@@ -25,16 +26,24 @@ def generate(
     *,
     rtl: bool = False,
     hls: bool = False,
-    nodes: str = "all-convs",
+    nodes: str | None = None,
+    fps: float | None = None,
+    board: str | None = None,
+    clock_mhz: float | None = None,
+    max_macs: int | None = None,
     force: bool = False,
 ) -> Result:
-    """Write hardware sources of convolutions, one folder each.
+    """Write hardware sources: the whole network in RTL, convolutions one by one in HLS C++.
 
     Args:
         build: A build folder.
         rtl: Only SystemVerilog.
         hls: Only HLS C++ (neither: both).
-        nodes: ``all-convs``, or names joined by commas.
+        nodes: ``all-convs``, or names joined by commas: these convolutions one by one, in RTL too.
+        fps: Frames per second to fold the network for.
+        board: Board whose clock and ultra RAM it is planned with.
+        clock_mhz: Planned clock.
+        max_macs: Multiply-accumulates per cycle to fold the network for.
         force: Whether existing sources may be replaced.
 
     Returns:
@@ -45,13 +54,18 @@ def generate(
     """
     folder = BuildFolder.existing(build)
     graph = load_bundle(folder.bundle).graph
-    chosen = choose_convs(graph, nodes)
-    schedule = default_schedule(graph)
+    chosen = choose_convs(graph, nodes or "all-convs")
+    aim = Aim(fps, board, clock_mhz, max_macs)
     both = rtl == hls
+    whole = nodes is None and (both or rtl)
+    schedule = network_schedule(graph, aim) if whole else plan_schedule(graph, aim)
     written: list[Path] = []
     if both or rtl:
         with whole_folder(folder.rtl, force=force) as target:
-            _write_rtl(graph, chosen, schedule, target)
+            if whole:
+                write_network(graph, schedule, ultra_filled(aim), target)
+            else:
+                _write_rtl(graph, chosen, schedule, target)
         written += _files(folder.rtl)
     if both or hls:
         with whole_folder(folder.hls, force=force) as target:

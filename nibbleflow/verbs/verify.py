@@ -2,38 +2,44 @@
 """``nibbleflow verify``: every engine on real weights and activations, equal to the last bit."""
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from rich.console import RenderableType
-from rich.table import Table
-from rich.text import Text
 
 from nibbleflow.folders import BuildFolder, write_whole
-from nibbleflow.foldings import default_schedule
-from nibbleflow.nodes import choose_convs
+from nibbleflow.foldings import Aim, network_schedule, plan_schedule, ultra_filled
+from nibbleflow.nodes import choose_convs, choose_nodes
 from nibbleflow.pictures import load_frames
 from nibbleflow.progress import progress_bar
 from nibbleflow.result import Result
 from nibbleflow.verbs.quantize import KEPT_FRAMES
+from nibbleflow.verification import verification_result
 from quant.bundle import load_bundle
 from quant.errors import InputFileError, ToolError
 from quant.graph import QGraph
+from quant.hostspec import HostSpec
 from quant.nodes import Conv
 from quant.ptq.lowered import run_lowered
 from sim.golden import GoldenModel
 from sim.host import input_codes
 from sim.tools import require_tools
-from sim.verify import Verdict, full_size_nodes, make_cases, verify_cases
+from sim.verify import (
+    NetworkVerdict,
+    Verdict,
+    different_frames,
+    full_size_nodes,
+    make_cases,
+    replay_node,
+    verify_cases,
+    verify_whole,
+)
 from sim.verify.case import Case
 from sim.verify.verdict import judge
 
 HardwareEngine = Literal["rtl", "hls"]
-
-REFERENCE = "golden"
-SHOWN_DIFFERENCES = 5
 
 
 def verify(
@@ -41,29 +47,45 @@ def verify(
     *,
     rtl: bool = False,
     hls: bool = False,
-    nodes: str = "all-convs",
+    nodes: str | None = None,
     full: int = 3,
     frames: int = 2,
+    frame: int | None = None,
     seed: int = 1,
+    waves: bool = False,
+    fps: float | None = None,
+    board: str | None = None,
+    clock_mhz: float | None = None,
+    max_macs: int | None = None,
 ) -> Result:
     """Compare every engine with the golden model, bit for bit.
 
-    Each convolution runs on its real weights and a real sub-map of its input activations (two
-    different frames, no reset between, idle sources and back-pressure), a few also at full size;
-    torch on the lowered integers runs the whole network.
+    Without ``nodes`` whole frames run through the RTL of the whole network, and every code of
+    every node is compared; planned cycles must be the counted ones. In HLS C++, and in RTL with
+    ``nodes``, each convolution runs on its real weights and a real sub-map of its input activations
+    (two different frames, no reset between, idle sources and back-pressure), a few also at full
+    size. Torch on the lowered integers runs the whole network.
 
     Args:
         build: A build folder.
         rtl: Only the RTL in Verilator.
         hls: Only the HLS C++ with g++ (neither: every engine that can run here).
-        nodes: ``all-convs``, or names joined by commas.
-        full: Number of layers that also run at full size.
+        nodes: ``all-convs``, or names joined by commas; the whole network when absent.
+        full: Number of layers that also run at full size, of those that run one by one.
         frames: Number of different frames, 2 to 4 (as many as ``quantize`` kept).
+        frame: Replay this frame, 0 to ``frames`` - 1, of ``nodes`` at full size through their RTL
+            cells alone.
         seed: Of the sub-maps and the stalls.
+        waves: Record the stretch around the first difference as a VCD file.
+        fps: Frames per second that the RTL is folded for.
+        board: Board whose clock and ultra RAM the RTL is planned with.
+        clock_mhz: Planned clock.
+        max_macs: Multiply-accumulates per cycle that the RTL is folded for.
 
     Returns:
         ``values`` has ``engines``, ``nodes`` (one row per node, engine and case) and the sums
-        ``values``, ``mismatches``, ``cycles``, ``seconds``; not ``ok`` at any difference.
+        ``values``, ``mismatches``, ``cycles``, ``seconds``; with the whole network in RTL also its
+        planned and counted cycles and its speed. Not ``ok`` at any difference.
 
     Raises:
         NibbleflowError: The build or a name is wrong, or a named engine cannot run here.
@@ -73,11 +95,64 @@ def verify(
     if not 2 <= frames <= KEPT_FRAMES:
         raise InputFileError(f"--frames {frames} must be 2 to {KEPT_FRAMES}")
     started = time.perf_counter()
+    aim = Aim(fps, board, clock_mhz, max_macs)
     folder = BuildFolder.existing(build)
     bundle = load_bundle(folder.bundle)
     graph = bundle.graph
-    chosen = choose_convs(graph, nodes)
+    codes = _codes(folder, bundle.host, graph, frames)
+
+    def replay(engine: str, name: str, number: int | None = None) -> str:
+        flags = f"--nodes {name} --{engine}" if engine in ("rtl", "hls") else f"--nodes {name}"
+        place = "" if number is None else f" --frame {number}"
+        return (
+            f"nibbleflow verify {build} {flags}{place} --frames {frames} --seed {seed}{aim.options}"
+        )
+
+    if frame is not None:
+        verdicts = _replays(graph, nodes, frame, codes, folder, aim, replay, seed, hls, waves)
+        return _finish(folder, verdicts, None, started, graph)
+    chosen = choose_convs(graph, nodes or "all-convs")
     engines = _engines(rtl, hls)
+    # One by one, what does not run as a whole network.
+    single = [engine for engine in engines if engine == "hls" or nodes is not None]
+    verdicts = []
+    if rtl == hls:
+        verdicts += _torch_verdicts(graph, chosen, codes, replay)
+    if single:
+        cases = make_cases(
+            graph, chosen, codes, full=full_size_nodes(graph, chosen)[:full], seed=seed
+        )
+        with progress_bar("verifying layers", len(cases) * len(single)) as advance:
+            verdicts += verify_cases(
+                cases,
+                single,
+                plan_schedule(graph, aim).folding,
+                folder.sim,
+                seed=seed,
+                replay=lambda name, engine: replay(engine, name),
+                waves=waves,
+                progress=lambda _: advance(1),
+            )
+    network = None
+    if "rtl" in engines and nodes is None:
+        network = verify_whole(
+            graph,
+            network_schedule(graph, aim),
+            codes,
+            folder.sim,
+            ultra_initial_contents=ultra_filled(aim),
+            seed=seed,
+            replay=lambda name, number: replay("rtl", name, number),
+            waves=waves,
+        )
+        verdicts += network.nodes
+    return _finish(folder, verdicts, network, started, graph)
+
+
+def _codes(
+    folder: BuildFolder, host: HostSpec, graph: QGraph, frames: int
+) -> npt.NDArray[np.uint8]:
+    """Return the input codes of the first frames that ``quantize`` kept, [N, C, H, W]."""
     fmt = graph.input.output
     kept = load_frames(folder.frames)
     if frames > max(2, len(kept)):
@@ -85,30 +160,49 @@ def verify(
             f"--frames {frames}: {folder.frames} keeps {len(kept)}; quantize with more images or "
             "ask for fewer"
         )
-    codes = np.stack(
-        [input_codes(c, bundle.host, fmt.scale, fmt.zero_point) for c in kept[:frames]]
-    )
-    cases = make_cases(graph, chosen, codes, full=full_size_nodes(graph, chosen)[:full], seed=seed)
-    folding = default_schedule(graph).folding
-    verdicts: list[Verdict] = []
-    if rtl == hls:
-        verdicts += _torch_verdicts(graph, chosen, codes, str(build))
-    with progress_bar("verifying", len(cases) * len(engines)) as advance:
-        verdicts += verify_cases(
-            cases,
-            engines,
-            folding,
-            folder.sim,
-            seed=seed,
-            replay=lambda name, engine: (
-                f"nibbleflow verify {build} --nodes {name} --{engine} --frames {frames} "
-                f"--seed {seed}"
-            ),
-            progress=lambda _: advance(1),
-        )
-    result = _result(verdicts, time.perf_counter() - started, graph)
-    write_whole(folder.sim / "verify.json", result.to_json())
-    return result
+    codes = np.stack([input_codes(c, host, fmt.scale, fmt.zero_point) for c in kept[:frames]])
+    return different_frames(codes)
+
+
+def _replays(
+    graph: QGraph,
+    nodes: str | None,
+    frame: int,
+    codes: npt.NDArray[np.uint8],
+    folder: BuildFolder,
+    aim: Aim,
+    replay: Callable[[str, str, int], str],
+    seed: int,
+    hls: bool,
+    waves: bool,
+) -> list[Verdict]:
+    """Run one frame of the named nodes through their RTL cells alone."""
+    if nodes is None or hls:
+        raise InputFileError("--frame replays nodes in RTL; name them with --nodes, without --hls")
+    if not 0 <= frame < len(codes):
+        raise InputFileError(f"--frame {frame} must be 0 to {len(codes) - 1}")
+    require_tools("rtl")
+    schedule = plan_schedule(graph, aim)
+    chosen = choose_nodes(graph, nodes)
+    with progress_bar("replaying nodes", len(chosen)) as advance:
+        verdicts = []
+        for index, node in enumerate(chosen):
+            verdicts.append(
+                replay_node(
+                    graph,
+                    schedule,
+                    node.name,
+                    codes[frame],
+                    folder.sim / f"replay-{index}",
+                    folder.sim / "benches",
+                    frame=frame,
+                    seed=seed,
+                    replay=replay("rtl", node.name, frame),
+                    waves=waves,
+                )
+            )
+            advance(1)
+    return verdicts
 
 
 def _engines(rtl: bool, hls: bool) -> tuple[HardwareEngine, ...]:
@@ -131,7 +225,10 @@ def _engines(rtl: bool, hls: bool) -> tuple[HardwareEngine, ...]:
 
 
 def _torch_verdicts(
-    graph: QGraph, nodes: tuple[Conv, ...], codes: npt.NDArray[np.uint8], build: str
+    graph: QGraph,
+    nodes: tuple[Conv, ...],
+    codes: npt.NDArray[np.uint8],
+    replay: Callable[[str, str], str],
 ) -> list[Verdict]:
     """Compare torch on the lowered integers with the golden model, whole frames."""
     names = [n.name for n in nodes]
@@ -149,46 +246,18 @@ def _torch_verdicts(
             golden.tensors[node.name],
             golden.accumulators[node.name],
         )
-        replay = f"nibbleflow verify {build} --nodes {node.name}"
-        verdicts.append(judge(case, "torch", tensors[node.name], replay=replay, seconds=seconds))
+        command = replay("torch", node.name)
+        verdicts.append(judge(case, "torch", tensors[node.name], replay=command, seconds=seconds))
     return verdicts
 
 
-def _result(verdicts: list[Verdict], seconds: float, graph: QGraph) -> Result:
-    engines = [REFERENCE, *dict.fromkeys(v.engine for v in verdicts)]
-    wrong = [v for v in verdicts if not v.ok]
-    bad = {v.engine for v in wrong}
-    values = {
-        "engines": engines,
-        "digest": graph.digest,
-        "nodes": [v.to_json() for v in verdicts],
-        "values": sum(v.values for v in verdicts),
-        "mismatches": sum(v.mismatches for v in verdicts),
-        "failures": sum(v.failure is not None for v in verdicts),
-        "cycles": sum(v.cycles or 0 for v in verdicts),
-        "seconds": seconds,
-    }
-    table = Table(title="every engine against the golden model", box=None)
-    for column in ("engine", "nodes", "cases", "values compared", "wrong", "cycles"):
-        table.add_column(column)
-    for engine in engines[1:]:
-        rows = [v for v in verdicts if v.engine == engine]
-        table.add_row(
-            engine,
-            str(len({v.name for v in rows})),
-            str(len(rows)),
-            f"{sum(v.values for v in rows):,}",
-            f"{sum(v.mismatches for v in rows):,}",
-            f"{sum(v.cycles or 0 for v in rows):,}",
-        )
-    parts: list[RenderableType] = [table]
-    for verdict in wrong[:SHOWN_DIFFERENCES]:
-        text = verdict.failure and f"'{verdict.name}' {verdict.engine}: {verdict.failure}"
-        parts.append(Text(str(verdict.first or text), style="red"))
-    if len(wrong) > SHOWN_DIFFERENCES:
-        parts.append(Text(f"and {len(wrong) - SHOWN_DIFFERENCES} more", style="red"))
-    good = len(engines) - len(bad)
-    style = "green" if not bad else "red"
-    names = " = ".join(e for e in engines if e not in bad)
-    parts.append(Text(f"{good}/{len(engines)} engines bit-identical ({names})", style=style))
-    return Result("verify", values, tuple(parts), ok=not wrong)
+def _finish(
+    folder: BuildFolder,
+    verdicts: list[Verdict],
+    network: NetworkVerdict | None,
+    started: float,
+    graph: QGraph,
+) -> Result:
+    result = verification_result(verdicts, network, time.perf_counter() - started, graph.digest)
+    write_whole(folder.sim / "verify.json", result.to_json())
+    return result
