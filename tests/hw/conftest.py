@@ -12,15 +12,20 @@ import pytest
 
 from hw.axis_top import axis_top
 from hw.conv import rtl_sources
+from hw.timing import Times, simulate
+from hw.tokens.network import cell_graph
 from sim.rtl import ALWAYS, Pattern, build_bench
 from sim.stream import beat_bytes, pack_beats, unpack_beats
 
+NEVER = 1 << 60  # cycles
+
 
 class Chain:
-    """Event times of processes in series: source always valid, sink always ready."""
+    """Event times of processes in series: source always valid, sink always or never ready."""
 
-    def __init__(self, stages):
+    def __init__(self, stages, *, blocked=False):
         self.stages = stages
+        self.blocked = blocked
         self.emitters = [np.flatnonzero(stage.emits).tolist() for stage in stages]
         self.before = [np.cumsum(stage.emits) - stage.emits for stage in stages]
         self.known = {}
@@ -98,7 +103,9 @@ class Chain:
 
     def given(self, i, e):
         """Return the cycle in which beat ``e`` leaves stage ``i``."""
-        return self.offered(i, e) if i + 1 == len(self.stages) else self.taken(i + 1, 0, e)
+        if i + 1 < len(self.stages):
+            return self.taken(i + 1, 0, e)
+        return NEVER if self.blocked else self.offered(i, e)
 
 
 def times_of(stages, frames):
@@ -109,6 +116,16 @@ def times_of(stages, frames):
     given = [chain.given(last, e) for e in range(frames * stages[last].out_beats)]
     taken = [chain.taken(0, 0, n) for n in range(frames * stages[0].ports[0].beats)]
     return np.array(taken), np.array(given)
+
+
+def held_of(stages, frames):
+    """Return the beats that every port of the first stage takes while no result leaves."""
+    chain = Chain(stages, blocked=True)
+    sys.setrecursionlimit(1_000_000)
+    return [
+        sum(chain.taken(0, k, n) < NEVER for n in range(frames * port.beats))
+        for k, port in enumerate(stages[0].ports)
+    ]
 
 
 class CellDevice:
@@ -134,23 +151,49 @@ class CellDevice:
             options: Of ``Bench.run``.
         """
         cell = self.cell
-        beats = [
-            [pack_beats(frame, stream.bits, stream.lanes) for frame in frames]
-            for stream, frames in zip(cell.inputs, inputs, strict=True)
-        ]
-        run = self.bench.run(
-            self.folder / "run", beats, [cell.output.beats], files=dict(cell.files), **options
-        )
+        run = self.simulate(inputs, **options)
         assert run.stalled is None
         assert run.violation is None
         out = cell.output
         return run, np.stack([unpack_beats(b, out.shape, out.bits, out.lanes) for b in run.frames])
 
+    def simulate(self, inputs, **options):
+        """Return the run alone."""
+        cell = self.cell
+        beats = [
+            [pack_beats(frame, stream.bits, stream.lanes) for frame in frames]
+            for stream, frames in zip(cell.inputs, inputs, strict=True)
+        ]
+        return self.bench.run(
+            self.folder / "run", beats, [cell.output.beats], files=dict(cell.files), **options
+        )
+
     def check_cycles(self, run, frames):
-        """Compare every output beat of a run without stalls with the process model."""
+        """Compare every output beat of a run without stalls with the process model.
+
+        The engine that plans networks must come to the same ends of frames.
+        """
         taken, given = times_of(self.cell.stages, frames)
         cycles = np.concatenate(run.output_cycles[0]) - run.first_input_cycle
         assert np.array_equal(cycles, given - taken[0])
+        times = simulate(cell_graph("dut", self.cell), frames)
+        assert isinstance(times, Times), str(times)
+        ends = np.array(run.last_output_cycles) - run.first_input_cycle
+        assert np.array_equal(ends, times.frame_ends)
+
+    def check_places(self, *inputs):
+        """Compare the beats that the cell takes while no result leaves with the process model."""
+        streams = self.cell.inputs
+        frames = len(inputs[0])
+        while True:
+            held = held_of(self.cell.stages, frames)
+            if all(n < frames * s.beats for n, s in zip(held, streams, strict=True)):
+                break
+            frames *= 2
+        again = [np.resize(codes, (frames, *codes.shape[1:])) for codes in inputs]
+        run = self.simulate(again, stall=Pattern(1.0, 2**-16), watchdog_cycles=200)
+        assert run.stalled is not None
+        assert list(run.input_beats) == held
 
     def check(self, expected, *inputs):
         """Compare codes at full speed and under three patterns, and the cycles at full speed.
