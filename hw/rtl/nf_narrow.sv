@@ -46,7 +46,7 @@ module nf_narrow #(
     logic end_q;
 
     assign valid_o = valid_i | left_q[0];
-    assign last_o = ~valid_i & left_q[0] & ~|(left_q >> 1);
+    assign last_o = ~valid_i & (left_q == (Steps-1)'(1));
     assign end_o = end_q;
     assign data_o = valid_i ? data_i[StepBits-1:0] : rest_q[StepBits-1:0];
 
@@ -55,10 +55,10 @@ module nf_narrow #(
         rest_q <= data_i[LanesIn*LaneBits-1:StepBits];
         end_q <= end_i;
       end else begin
-        rest_q <= rest_q >> StepBits;
+        rest_q <= ((Steps-1)*StepBits)'({StepBits'(0), rest_q} >> StepBits);
       end
       if (!rst_ni) left_q <= '0;
-      else left_q <= valid_i ? '1 : left_q >> 1;
+      else left_q <= valid_i ? '1 : (Steps-1)'({1'b0, left_q} >> 1);
     end
   end
 endmodule
