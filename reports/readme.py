@@ -50,6 +50,16 @@ COLUMNS: dict[str, tuple[Column, ...]] = {
         Column("integer AP50 (%)", "{integer_map50_percent:.2f}"),
         *_SIZES,
     ),
+    "float": (
+        Column("model", "{model}"),
+        Column("input (pixels)", "{pixels} x {pixels}"),
+        Column("mAP (%)", "{map_percent:.2f}"),
+        Column("known mAP (%)", "{expected_map_percent:.2f}"),
+        Column("AP50 (%)", "{map50_percent:.2f}"),
+        Column("known AP50 (%)", "{expected_map50_percent:.2f}"),
+        Column("top-1 (%)", "{top1_percent:.1f}"),
+        Column("known top-1 (%)", "{expected_top1_percent:.1f}"),
+    ),
     "yolov5n": (
         _BITS,
         Column("float mAP / AP50 (%)", "{float_map_percent:.2f} / {float_map50_percent:.2f}"),

@@ -7,6 +7,7 @@ from pathlib import Path
 from rich.table import Table
 
 from nibbleflow.result import Result
+from quant.hostspec import HostSpec
 from quant.ptq.check import check_model
 from quant.ptq.draft import Unsupported
 from quant.zoo.resolve import load_model
@@ -60,8 +61,11 @@ def check(
             )
     kinds = ", ".join(f"{count} {kind}" for kind, count in values["operations"].items())
     facts.add_row("operations", kinds)
+    facts.add_row("decoded on the host", _decoded(loaded.host))
     for ending in report.endings:
-        facts.add_row(f"ends at {ending.output}", f"because {ending.reason}")
+        shape = report.shapes.get(ending.output)
+        size = f"{'x'.join(map(str, shape))}, " if shape else ""
+        facts.add_row(f"ends at {ending.output}", f"{size}because {ending.reason}")
     parts: list[Table] = [facts]
     if shapes:
         parts.append(_shapes(report.shapes))
@@ -71,6 +75,14 @@ def check(
     else:
         facts.add_row("unsupported", "0")
     return Result("check", values, tuple(parts), ok=not report.unsupported)
+
+
+def _decoded(host: HostSpec) -> str:
+    """Return what becomes of the outputs behind the integer graph."""
+    classes = f"{len(host.class_names)} classes"
+    if host.finds_boxes:
+        return f"{host.decode}, {classes}, strides {', '.join(map(str, host.strides))}"
+    return f"{host.decode}, {classes}" if host.class_names else host.decode
 
 
 def _refused(unsupported: Sequence[Unsupported]) -> Table:

@@ -4,7 +4,7 @@
 from pathlib import Path
 
 from quant.errors import InputFileError, UnsupportedLayerError
-from quant.zoo.arches import build_arch
+from quant.zoo.arches import ARCHES, build_arch
 from quant.zoo.checkpoint import read_description, read_json, read_weights
 from quant.zoo.demo import DEMO_WEIGHTS
 from quant.zoo.described import Description
@@ -102,6 +102,13 @@ def _load_beside(weights: Path, image_size: tuple[int, int] | None) -> LoadedMod
     name, ncnn, _ = weights.stem.partition("_ncnn")
     if ncnn and not beside.exists():
         beside = weights.with_name(f"{name}_graph.json")
+    if not weights.is_file():
+        raise InputFileError(f"weights file '{weights}' does not exist; give a .safetensors file")
+    if not beside.exists():
+        raise InputFileError(
+            f"description '{beside}' does not exist; put the model's JSON there or name its "
+            f"architecture with --arch; known: {', '.join(ARCHES)}"
+        )
     value = read_description(beside)
     if isinstance(value, list):
         return load_ncnn(weights, value, beside, image_size)

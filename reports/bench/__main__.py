@@ -16,13 +16,19 @@ from rich.table import Table
 
 from quant.errors import NibbleflowError
 from reports import readme
-from reports.bench import demo, golden, verify, yolov5n
+from reports.bench import demo, floats, golden, verify, yolov5n
 from reports.bench.benchmark import Benchmark
 from reports.bench.record import BenchRecord, Figure, write_record
 from reports.bench.runner import Runner
 from reports.bench.surroundings import machine, versions
 
-BENCHMARKS = (demo.BENCHMARK, yolov5n.BENCHMARK, verify.BENCHMARK, golden.BENCHMARK)
+BENCHMARKS = (
+    demo.BENCHMARK,
+    floats.BENCHMARK,
+    yolov5n.BENCHMARK,
+    verify.BENCHMARK,
+    golden.BENCHMARK,
+)
 CHECKOUT = Path(__file__).resolve().parents[2]
 SCRATCH = Path("build/bench")
 RESULTS = Path("reports/results")

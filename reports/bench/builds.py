@@ -8,7 +8,8 @@ from time import perf_counter
 from reports.bench.record import Row
 from reports.bench.runner import Runner
 
-YOLOV5N = "../shared/data/weights/yolov5n_coco_fp16.safetensors"
+WEIGHTS = "../shared/data/weights"
+YOLOV5N = f"{WEIGHTS}/yolov5n_coco_fp16.safetensors"
 CALIBRATION = "../shared/data/coco/calib"
 INSTANCES = "../shared/data/coco/instances_public_val.json"
 IMAGES = "../shared/data/coco/public_val"

@@ -105,7 +105,9 @@ def test_missing_description(cli, empty, images, tmp_path):
     assert done.code == 1
     assert done.error == (
         f"description '{description}' does not exist; put the model's JSON there or name its "
-        "architecture with --arch"
+        "architecture with --arch; known: yolov5n, yolov5s, yolov5m, yolov5l, yolov5x, yolov7, "
+        "yolov7-deploy, yolov7-tiny, yolov7-tiny-deploy, mobileone-s0, mobileone-s0-train, "
+        "repvgg-a0, repvgg-a0-train, yolox-nano"
     )
     assert list(empty.iterdir()) == []
 

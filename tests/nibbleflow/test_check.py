@@ -15,6 +15,9 @@ def test_demo(cli, tmp_path):
     assert values["outputs"] == [["model.17.m.0"], ["model.17.m.1"]]
     assert values["operations"]["conv"] == 20
     assert "57,177,600" in done.out
+    words = " ".join(done.out.split())
+    assert "decoded on the host yolov5, 6 classes, strides 8, 16" in words
+    assert "ends at model.17.m.0 33x20x20, because 'model.17.reshape' reshapes" in words
     assert "UNSUPPORTED" not in done.out
     assert sorted(p.name for p in tmp_path.iterdir()) == ["c.json"]
 

@@ -9,14 +9,16 @@ import pytest
 from quant.bundle import save_bundle
 from quant.errors import InputFileError, ToolError
 from quant.graph import macs_of
-from reports.bench import demo, verify, yolov5n
+from reports.bench import demo, floats, verify, yolov5n
 from reports.bench.__main__ import BENCHMARKS, main, run_benchmark
 from reports.bench.benchmark import Benchmark
 from reports.bench.goldenspeed import main as goldenspeed
 from reports.bench.record import BenchRecord, read_record, write_record
 from reports.bench.runner import ONE_CORE, Runner
-from reports.readme import BEGIN, END
+from reports.readme import BEGIN, CHECKOUT, END, tables
 from reports.readme import main as readme
+
+RESULTS = CHECKOUT / "reports" / "results"
 
 # Stands in for the command line: writes what the real verbs promise, numbers from its arguments.
 FAKE = """
@@ -37,6 +39,8 @@ elif verb == "evaluate":
     engines = ("float", "fake_quant", "integer")
     value = {"images": 300, **{e: {"map": 20.0 + i, "map50": 40.0 + i}
                                for i, e in enumerate(engines)}}
+    if "--labels" in rest:
+        value["float"] = {"top1": 61.5, "top5": 85.0}
 elif verb == "verify":
     node = {"counted_interval": 90, "planned_interval": 90}
     value = {"engines": ["golden", "hls", "rtl"], "values": 1000, "mismatches": 0,
@@ -80,6 +84,45 @@ def test_demo_gathers_the_figures_of_three_builds(checkout, program):
         "nibbleflow quantize demo -o build/bench/demo/w4a8 --weight-bits 4 --act-bits 8 --force "
         "--json build/bench/demo/04-quantize.json"
     )
+
+
+def test_float_sets_known_figures_beside_measured_ones(checkout, program):
+    record = run_benchmark(floats.BENCHMARK, checkout, program)
+    assert [r["model"] for r in record.figures] == [
+        "YOLOv5n", "YOLOv5-Lite-s", "YOLOX-Nano", "YOLOv6Lite-L", "YOLOv6Lite-M", "YOLOv6Lite-S",
+        "MobileOne-S0",
+    ]  # fmt: skip
+    first, last = record.figures[0], record.figures[-1]
+    assert first == {
+        "model": "YOLOv5n", "pixels": 640, "images": 300,
+        "map_percent": 20.0, "expected_map_percent": 26.86,
+        "map50_percent": 40.0, "expected_map50_percent": 42.97,
+        "top1_percent": None, "expected_top1_percent": None,
+        "top5_percent": None, "expected_top5_percent": None,
+    }  # fmt: skip
+    assert (last["top1_percent"], last["expected_top1_percent"], last["pixels"]) == (
+        61.5,
+        64.0,
+        224,
+    )
+    assert (last["map_percent"], last["expected_map_percent"]) == (None, None)
+    assert record.commands[-1] == (
+        "nibbleflow evaluate ../shared/data/weights/mobileone_s0_reparam_fp32.safetensors "
+        "--labels ../shared/data/imagenet/labels.json --images ../shared/data/imagenet/val300_224 "
+        "--arch mobileone-s0 --json build/bench/float/07-evaluate.json"
+    )
+    shown = tables([record])
+    assert "| YOLOv5n | 640 x 640 | 20.00 | 26.86 | 40.00 | 42.97 | - | - |" in shown
+    assert "| MobileOne-S0 | 224 x 224 | - | - | - | - | 61.5 | 64.0 |" in shown
+
+
+def test_measured_figures_are_the_known_ones():
+    record = read_record(RESULTS / "float.json")
+    assert len(record.figures) == len(floats.KNOWN)
+    for row in record.figures:
+        for key, limit in (("map", 0.15), ("map50", 0.15), ("top1", 0.4)):
+            known = row[f"expected_{key}_percent"]
+            assert known is None or abs(row[f"{key}_percent"] - known) <= limit, row["model"]
 
 
 def test_verify_counts_nodes_once_and_compares_intervals(checkout, program):
@@ -135,7 +178,7 @@ def test_missing_data_is_skipped_by_name(checkout, program, capsys):
 def test_an_unknown_name_is_refused(checkout, capsys):
     assert main(["speed"], root=checkout) == 2
     assert capsys.readouterr().err == (
-        "error: no benchmark 'speed'; choose demo, yolov5n, verify, golden\n"
+        "error: no benchmark 'speed'; choose demo, float, yolov5n, verify, golden\n"
     )
 
 
@@ -208,6 +251,6 @@ def test_golden_speed_without_frames_is_refused(tmp_path, bundle, capsys):
 
 
 def test_names_and_needs_are_those_of_the_real_data():
-    assert [b.name for b in BENCHMARKS] == ["demo", "yolov5n", "verify", "golden"]
+    assert [b.name for b in BENCHMARKS] == ["demo", "float", "yolov5n", "verify", "golden"]
     assert demo.BENCHMARK.needs == ()
     assert all(path.startswith("../shared/data/") for path in yolov5n.BENCHMARK.needs)
