@@ -5,12 +5,19 @@ import subprocess
 
 import pytest
 
+from hw.add import add_cell
 from hw.avgpool import avgpool_cell
 from hw.axis_top import axis_top
+from hw.cell import Stream
+from hw.concat import concat_cell
 from hw.conv import emit_conv, rtl_sources
+from hw.edges import fifo_cell, width_cell
+from hw.lookup import lookup_cell
 from hw.maxpool import maxpool_cell
+from hw.requantize import requantize_cell
+from hw.split import split_cell
 from hw.upsample import upsample_cell
-from quant.nodes import AvgPool, MaxPool, Upsample
+from quant.nodes import Add, AvgPool, Concat, Lookup, MaxPool, Requantize, Split, Upsample
 from quant.samples import sample_conv, sample_format, sample_graph
 from quant.schedule import Folding
 from sim.rtl import find_verilator
@@ -90,6 +97,92 @@ def test_pool_cells_are_clean(tmp_path, name):
     code, text = lint(tmp_path, "--top-module", "dut")
     assert "%Warning" not in text, text
     assert code == 0, text
+
+
+def stream_cells():
+    """Return cells without a window by name, with and without codebooks, and those of edges."""
+    plain, book = sample_format(8, 4, zero=3), sample_format(8, 6, codebook=True, zero=9)
+    graph = sample_graph(1)
+    retarget, bend = graph.node("retarget"), graph.node("bend")
+    assert isinstance(retarget, Requantize)
+    assert isinstance(bend, Lookup)
+
+    def total(first, second, shift, lanes):
+        node = Add("sum", ("x", "y"), (70000, 3), shift, 0, 15, plain)
+        return add_cell(node, [SHAPE] * 2, [first, second], Folding(lanes, lanes), "")
+
+    def joined(*counts):
+        node = Concat("cat", tuple(f"x{k}" for k in range(len(counts))))
+        shapes = [(count, 6, 7) for count in counts]
+        return concat_cell(node, shapes, [plain] * len(counts), Folding(2, 2), "")
+
+    def part(begin, end, lanes):
+        return split_cell(Split("cut", "x", begin, end), SHAPE, plain, Folding(lanes, lanes), "")
+
+    byte = sample_format(8, 8, zero=128)
+    return {
+        "add": total(plain, plain, 17, 4),
+        "add codebooks": total(book, plain, 1, 1),
+        "add largest shift": total(plain, book, 47, 8),
+        "concat": joined(2, 2),
+        "concat of five": joined(2, 8, 4, 2, 6),
+        "split": part(2, 6, 2),
+        "split first": part(0, 4, 4),
+        "split all": part(0, 8, 8),
+        "requantize": requantize_cell(retarget, SHAPE, plain, Folding(4, 4), ""),
+        "requantize codebook": requantize_cell(retarget, SHAPE, book, Folding(1, 1), ""),
+        "lookup": lookup_cell(bend, SHAPE, byte, Folding(8, 8), ""),
+        **{
+            f"fifo {style} {depth}": fifo_cell(Stream(SHAPE, 4, 4), depth, style)
+            for style in ("shift", "distributed", "block", "ultra")
+            for depth in (1, 2, 7, 32)
+        },
+        **{
+            f"width {lanes} to {out}": width_cell(Stream((60, 6, 7), lanes, 4), out)
+            for lanes, out in ((4, 2), (2, 4), (60, 1), (1, 60), (6, 4), (4, 6), (15, 6), (6, 15))
+        },
+    }
+
+
+@pytest.mark.parametrize("name", stream_cells())
+def test_stream_cells_are_clean(tmp_path, name):
+    (tmp_path / "dut.sv").write_text(axis_top(stream_cells()[name], "dut"))
+    code, text = lint(tmp_path, "--top-module", "dut")
+    assert "%Warning" not in text, text
+    assert code == 0, text
+
+
+def test_the_fork_is_clean(tmp_path):
+    code, text = lint(tmp_path, "--top-module", "nf_fork")
+    assert "%Warning" not in text, text
+    assert code == 0, text
+
+
+@pytest.mark.parametrize(
+    ("module", "parameter", "message"),
+    [
+        ("nf_add", "ActBits1=17", "ActBits (4, 17) must be in [1, 16]"),
+        ("nf_add", "Zero1=16", "Zero points (0, 16) must be below 16 and 16"),
+        ("nf_add", "Multiplier0=131072", "Multipliers (131072, 65536) must be below 131072"),
+        ("nf_add", "Shift=48", "Shift (48) must be in [1, 47]"),
+        ("nf_add", "High=16", "Clip limits (0..16) and ZeroOut (0) must be in [0, 15]"),
+        ("nf_concat", "Sources=1", "Sources (1) must be at least 2"),
+        ("nf_split", "End=5", "First (0) and End (5) must be rising and at most 4"),
+        ("nf_requantize", "ActBits=17", "ActBits (17) must be in [1, 16]"),
+        ("nf_requantize", "ZeroIn=16", "ZeroIn (16) and ZeroOut (0) must be below 16 and 16"),
+        ("nf_requantize", "Multiplier=131072", "Multiplier (131072) must be below 131072"),
+        ("nf_decode", "OutBits=5", "OutBits (5) must be InBits (4) without a table"),
+        ("nf_fork", "Branches=1", "Branches (1) must be at least 2"),
+        ("nf_stream_fifo", "Depth=0", "Depth (0) must be at least 1"),
+        ("nf_stream_fifo", 'Style="tape"', "Style (tape) must be block or ultra"),
+        ("nf_ram", "Words=1", "Words (1) must be at least 2"),
+        ("nf_width", "LanesOut=4", "LanesIn (4) must differ from LanesOut (4)"),
+    ],
+)
+def test_bad_parameters_of_stream_cells_stop_elaboration(tmp_path, module, parameter, message):
+    code, text = lint(tmp_path, "--top-module", module, f"-G{parameter}")
+    assert code != 0
+    assert message in text
 
 
 @pytest.mark.parametrize(

