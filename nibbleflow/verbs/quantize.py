@@ -50,6 +50,7 @@ def quantize(
     weight_clip: str = "auto",
     observer: str = "auto",
     percentile: float = 99.99,
+    codebook: str = "auto",
     correction: str = "moments",
     layers: Sequence[str] = (),
     outputs: Sequence[str] = (),
@@ -77,6 +78,8 @@ def quantize(
         weight_clip: ``auto``, ``minmax`` or ``mse``.
         observer: ``auto``, ``minmax``, ``percentile`` or ``mse``.
         percentile: Share kept by the percentile observer, in percent.
+        codebook: ``auto`` (for tensors whose even steps would cost the outputs too much) or
+            ``never``.
         correction: ``none``, ``mean`` or ``moments``; ``none`` also leaves the channels beside
             depthwise convolutions as uneven as they are.
         layers: Other bits by name: ``NAME=8``, ``NAME=w8``, ``NAME=a8``, ``NAME=w8a8``.
@@ -105,6 +108,7 @@ def quantize(
         weight_clip=weight_clip,
         observer=observer,
         percentile=percentile,
+        codebook=codebook,
         correction=correction,
     ).with_overrides(list(layers))
     if not calib and str(model) != "demo":

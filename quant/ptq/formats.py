@@ -29,11 +29,14 @@ class FormatPlan:
     Attributes:
         formats: By step name, the format of its output.
         requantized: Edges (source step, concat step) that need a requantize node.
+        classes: Step names that share one format, in graph order; without the input's and those of
+            outputs with row ranges.
         notes: Decisions in words.
     """
 
     formats: dict[str, TensorFormat]
     requantized: frozenset[tuple[str, str]]
+    classes: tuple[tuple[str, ...], ...]
     notes: tuple[str, ...]
 
 
@@ -122,11 +125,11 @@ def plan_formats(
                     )
                 else:
                     classes.tie(step.name, source)
-    formats = _class_formats(graph, steps, classes, ranges, bits, input_format, notes)
+    formats, shared = _class_formats(graph, steps, classes, ranges, bits, input_format, notes)
     for result, stops in row_stops.items():
         step = by_result[result]
         formats[step.name] = _row_format(stops, statistics.rows[result], settings)
-    return FormatPlan(formats, frozenset(requantized), tuple(notes))
+    return FormatPlan(formats, frozenset(requantized), shared, tuple(notes))
 
 
 def format_of(real: RealRange, bits: int, channels: int) -> TensorFormat:
@@ -208,10 +211,12 @@ def _class_formats(
     bits: dict[str, int],
     input_format: TensorFormat,
     notes: list[str],
-) -> dict[str, TensorFormat]:
+) -> tuple[dict[str, TensorFormat], tuple[tuple[str, ...], ...]]:
+    """Return every tensor's format, and the names that share one."""
     owners = list(ranges)
     inputs = [s.name for s in steps if isinstance(s.op, FloatInput)]
     formats: dict[str, TensorFormat] = {}
+    shared: dict[str, list[str]] = {}
     for step in steps:
         channels = graph.shapes[step.result][0]
         members = classes.members(step.name, owners)
@@ -225,9 +230,10 @@ def _class_formats(
             real = real.union(ranges[member])
         class_bits = max(bits[m] for m in members)
         formats[step.name] = format_of(real, class_bits, channels)
+        shared.setdefault(classes.root(step.name), []).append(step.name)
         if len(members) > 1 and step.name == members[0]:
             notes.append(f"{len(members)} tensors share one format: {', '.join(members)}")
-    return formats
+    return formats, tuple(tuple(names) for names in shared.values())
 
 
 def _row_format(

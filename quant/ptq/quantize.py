@@ -15,6 +15,7 @@ from quant.graph import QGraph
 from quant.hostspec import HostSpec
 from quant.nodes import Conv, Linear, Output
 from quant.ptq.calibrate import calibrate
+from quant.ptq.choose import choose_codebooks
 from quant.ptq.correct import float_moments, match_moments
 from quant.ptq.executor import FloatExecutor
 from quant.ptq.formats import owner_steps, plan_formats, row_stops_of
@@ -80,9 +81,10 @@ def quantize(
     statistics = calibrate(graph, steps, owners, row_stops, _keeping(batches, kept), progress)
     input_format = input_format_of(host, graph.input.shape[0])
     plan = plan_formats(graph, steps, statistics, settings, input_format, row_stops)
+    images = np.concatenate(kept)
+    plan = choose_codebooks(graph, steps, plan, statistics, settings, images)
     lowering = Lowering(graph, steps, plan, statistics, settings, edge_names(steps, plan.formats))
     lowered = lowering.run()
-    images = np.concatenate(kept)
     if settings.correction == "moments":
         codes = _input_codes(images, lowered.input.output)
         lowered = match_moments(lowered, float_moments(graph, images), codes)

@@ -11,6 +11,7 @@ from quant.weights import Granularity
 
 WeightClip = Literal["auto", "minmax", "mse"]
 ObserverChoice = Literal["auto", "minmax", "percentile", "mse"]
+CodebookChoice = Literal["auto", "never"]
 Correction = Literal["none", "mean", "moments"]
 # From this many bits on, clipping costs more at the outliers than it gains in resolution.
 FULL_RANGE_WEIGHT_BITS = 6
@@ -93,6 +94,8 @@ class QuantizeSettings:
         observer: Range of an activation: ``minmax``, ``percentile``, ``mse`` (least squared error),
             or ``auto``: ``mse`` below 7 bits, ``minmax`` from 7 bits on.
         percentile: Share kept by the ``percentile`` observer, in percent.
+        codebook: ``auto`` gives a tensor a codebook where even steps would cost the outputs too
+            much; ``never`` keeps even steps everywhere.
         correction: What compensates rounding and clipping without any training: ``none``; ``mean``
             (the mean error of the quantized weights moves into the bias); ``moments`` (per filter,
             gain and bias match the float network's mean and deviation, layer by layer).
@@ -109,6 +112,7 @@ class QuantizeSettings:
     weight_clip: WeightClip = "auto"
     observer: ObserverChoice = "auto"
     percentile: float = 99.99
+    codebook: CodebookChoice = "auto"
     correction: Correction = "moments"
     overrides: tuple[LayerOverride, ...] = ()
 
@@ -129,6 +133,7 @@ class QuantizeSettings:
         _need("--granularity", self.granularity, GRANULARITIES)
         _need("--weight-clip", self.weight_clip, ("auto", "minmax", "mse"))
         _need("--observer", self.observer, ("auto", "minmax", "percentile", "mse"))
+        _need("--codebook", self.codebook, ("auto", "never"))
         _need("--correction", self.correction, ("none", "mean", "moments"))
         if not 50.0 < self.percentile <= 100.0:
             raise QuantizationError(f"--percentile: {self.percentile} must be in (50, 100]")

@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which tensors get a codebook: those whose even steps would cost the outputs too much.
+
+Only tables can make the codes of a codebook, so every maker of the tensor must be a convolution or
+linear layer with an activation table, and nothing may be requantized into it.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from quant.floatgraph import FloatConv, FloatGraph, FloatLinear
+from quant.ptq.calibrate import Statistics
+from quant.ptq.codebooks import Codebook, WeightedHistogram, fit_codebook, levels_of
+from quant.ptq.executor import FloatExecutor
+from quant.ptq.formats import FormatPlan, owner_steps
+from quant.ptq.importance import output_importance
+from quant.ptq.observers import RealRange
+from quant.ptq.settings import MAX_WEIGHT_BITS, QuantizeSettings
+from quant.ptq.steps import Step
+
+Images = npt.NDArray[np.float32]
+
+# Even steps whose rounding alone costs the outputs more than this share of their energy (33 dB)
+# are replaced; a codebook at a quarter of it needs no wider grid.
+COSTLY = 5e-4
+GOOD_SHARE = 0.25
+# A table has two bits more than a codebook's entry is wide, so it doubles with every bit.
+WIDEST = 13
+# What a sum may need without its bias: one bit below the contract's 32 with their sign.
+SUM_BITS = 30
+IMPORTANCE_IMAGES = 4
+HISTOGRAM_IMAGES = 8
+NAMED_IN_NOTE = 8
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    """Tensors of one format that a codebook could replace.
+
+    Attributes:
+        names: Steps of the class.
+        makers: Float tensors whose values decide.
+        real: Range of all of them.
+        widest: Largest width of an entry, so that every reader's sum fits.
+    """
+
+    names: tuple[str, ...]
+    makers: tuple[str, ...]
+    real: RealRange
+    widest: int
+
+
+def choose_codebooks(
+    graph: FloatGraph,
+    steps: tuple[Step, ...],
+    plan: FormatPlan,
+    statistics: Statistics,
+    settings: QuantizeSettings,
+    images: Images,
+) -> FormatPlan:
+    """Return the plan with codebooks where they are needed.
+
+    Args:
+        graph: The float network.
+        steps: Its steps.
+        plan: Uniform formats.
+        statistics: Observed ranges.
+        settings: ``codebook`` may forbid all.
+        images: float32 [N, C, H, W] calibration images; the first few are run again.
+    """
+    candidates = _candidates(graph, steps, plan, statistics) if settings.codebook == "auto" else ()
+    if not candidates:
+        return plan
+    makers = {m for c in candidates for m in c.makers}
+    importance = output_importance(graph, makers, images[:IMPORTANCE_IMAGES])
+    histograms = _histograms(graph, candidates, importance, images[:HISTOGRAM_IMAGES])
+    formats = dict(plan.formats)
+    chosen: list[tuple[float, str]] = []
+    for candidate, histogram in zip(candidates, histograms, strict=True):
+        first = candidate.names[0]
+        even = histogram.error(levels_of(formats[first]))
+        if even <= COSTLY:
+            continue
+        book = fit_codebook(histogram, formats[first].bits, candidate.widest, COSTLY * GOOD_SHARE)
+        if book is None or book.error >= even:
+            continue
+        for name in candidate.names:
+            formats[name] = book.format(formats[name].channels)
+        chosen.append((even, _words(first, even, book)))
+    return replace(plan, formats=formats, notes=(*plan.notes, *_note(chosen)))
+
+
+def _candidates(
+    graph: FloatGraph, steps: tuple[Step, ...], plan: FormatPlan, statistics: Statistics
+) -> tuple[_Candidate, ...]:
+    by_name = {s.name: s for s in steps}
+    owners = {s.name for s in owner_steps(steps)}
+    targets = {target for _, target in plan.requantized}
+    found = []
+    for names in plan.classes:
+        members = [by_name[n] for n in names]
+        makers = [s for s in members if s.name in owners]
+        if any(s.is_output for s in members) or targets.intersection(names):
+            continue
+        if not makers or not all(s.needs_table for s in makers):
+            continue
+        real = statistics.observers[makers[0].result].extremes
+        for maker in makers[1:]:
+            real = real.union(statistics.observers[maker.result].extremes)
+        if real.width > 0.0:
+            widest = min(WIDEST, SUM_BITS - MAX_WEIGHT_BITS - _addend_bits(graph, members))
+            found.append(_Candidate(names, tuple(s.result for s in makers), real, widest))
+    return tuple(found)
+
+
+def _addend_bits(graph: FloatGraph, members: list[Step]) -> int:
+    """Return the bits that the longest sum over one of the tensors adds to its products."""
+    tensors = {s.result for s in members}
+    longest = max(
+        (
+            op.weight[0].size
+            for op in graph.ops
+            if isinstance(op, FloatConv | FloatLinear) and op.source in tensors
+        ),
+        default=1,
+    )
+    return math.ceil(math.log2(longest))
+
+
+def _histograms(
+    graph: FloatGraph,
+    candidates: tuple[_Candidate, ...],
+    importance: dict[str, npt.NDArray[np.float64]],
+    images: Images,
+) -> list[WeightedHistogram]:
+    histograms = [WeightedHistogram(c.real) for c in candidates]
+    watching: dict[str, Callable[[torch.Tensor], None]] = {}
+    for candidate, histogram in zip(candidates, histograms, strict=True):
+        for maker in candidate.makers:
+            watching[maker] = _watcher(histogram, importance[maker] / len(images))
+    executor = FloatExecutor(graph)
+
+    def visit(name: str, tensor: torch.Tensor) -> None:
+        if name in watching:
+            watching[name](tensor)
+
+    for image in images:
+        executor.run(image[None], visit)
+    return histograms
+
+
+def _watcher(
+    histogram: WeightedHistogram, weights: npt.NDArray[np.float64]
+) -> Callable[[torch.Tensor], None]:
+    def see(tensor: torch.Tensor) -> None:
+        histogram.see(tensor[0].flatten(1).numpy(), weights)
+
+    return see
+
+
+def _words(name: str, even: float, book: Codebook) -> str:
+    width = book.entries[-1].bit_length()
+    return f"'{name}' {width} bits ({_decibels(even):.1f} to {_decibels(book.error):.1f} dB)"
+
+
+def _decibels(share: float) -> float:
+    return -10.0 * math.log10(max(share, 1e-30))
+
+
+def _note(chosen: list[tuple[float, str]]) -> tuple[str, ...]:
+    """Say where codebooks are, the most costly tensors first."""
+    if not chosen:
+        return ()
+    words = [text for _, text in sorted(chosen, key=lambda c: -c[0])]
+    more = len(words) - NAMED_IN_NOTE
+    return (
+        f"{len(words)} tensors decode through a codebook, since even steps alone would bring the "
+        f"outputs' SQNR below {_decibels(COSTLY):.0f} dB: {', '.join(words[:NAMED_IN_NOTE])}"
+        + (f" and {more} more" if more > 0 else ""),
+    )
