@@ -25,7 +25,8 @@ app = typer.Typer(
 )
 
 MODEL_HELP = (
-    "'demo', a .safetensors file (JSON beside it, or --arch), an official .pt file, an .onnx file, "
+    "'demo', a .safetensors file (our or ncnn's JSON beside it, or --arch), an official .pt file, "
+    "an .onnx file, "
     "'arch:NAME' (seeded weights, --seed), or package.module:callable (your code, which is run)."
 )
 JsonFile = Annotated[Path | None, typer.Option("--json", help="Write the result as JSON here.")]
