@@ -15,7 +15,8 @@ from hw.memories import (
     shift_range,
     weight_words,
 )
-from hw.process import Counts, Port, Process
+from hw.process import Process
+from hw.window import Window
 from quant.formats import TensorFormat
 from quant.nodes import Conv, Linear
 from quant.schedule import Folding, MemoryStyle
@@ -131,17 +132,8 @@ def conv_process(g: ConvGeometry) -> Process:
 
     A window waits for its last pixel and gives its places back after its last output fold.
     """
-    needed, freed = window_counts(g)
-    # The folds before the last one of a window give nothing back.
-    held = np.concatenate(([0], freed[:-1]))
-    freed_by_fold = np.repeat(held[:, None], g.output_folds, axis=1)
-    freed_by_fold[:, -1] = freed
-    port = Port(
-        beats=g.input_beats,
-        capacity=g.buffer_pixels * g.channel_folds,
-        needed=np.repeat(needed, g.output_folds) * g.channel_folds,
-        freed=freed_by_fold.reshape(-1) * g.channel_folds,
-    )
+    window = Window(g.height, g.width, g.kernel, g.stride, g.padding)
+    port = window.port(g.channel_folds, g.output_folds, g.buffer_pixels)
     return Process(
         cycles=g.fold_taps,
         ports=(port,),
@@ -149,26 +141,6 @@ def conv_process(g: ConvGeometry) -> Process:
         latency=g.latency,
         queue=g.queue_beats,
     )
-
-
-def window_counts(g: ConvGeometry) -> tuple[Counts, Counts]:
-    """Return per window the pixels of the frame that it needs and those free after it.
-
-    Returns:
-        Two int64 [out_height * out_width], neither falling.
-    """
-    (kh, kw), (sh, sw), (top, left, _, _) = g.kernel, g.stride, g.padding
-    corner_y = (np.arange(g.out_height, dtype=np.int64) * sh - top)[:, None]
-    corner_x = (np.arange(g.out_width, dtype=np.int64) * sw - left)[None, :]
-    last_row = np.minimum(corner_y + kh, g.height) - 1
-    needed = last_row * g.width + np.minimum(corner_x + kw, g.width)
-    # The next window of the line begins one stride further; while the next line of windows begins
-    # at the top row too, nothing is free.
-    free = np.maximum(corner_y, 0) * g.width + np.maximum(corner_x + sw, 0)
-    free[:-1] *= corner_y[:-1] + sh > 0
-    free[:-1, -1] = np.maximum(corner_y[:-1, 0] + sh, 0) * g.width
-    free[-1, -1] = g.height * g.width
-    return np.maximum.accumulate(needed.reshape(-1)), np.maximum.accumulate(free.reshape(-1))
 
 
 def conv_files(

@@ -91,7 +91,7 @@ class Window:
         # At the lower border a window may need less than an earlier one, which is there already.
         return np.maximum.accumulate(needed.reshape(-1)), np.maximum.accumulate(freed.reshape(-1))
 
-    def port(self, folds: int, steps: int) -> Port:
+    def port(self, folds: int, steps: int, pixels: int | None = None) -> Port:
         """Return the buffered input of a process that reads every window in ``steps`` steps.
 
         Every step waits for the last pixel of the window; the last one gives places back.
@@ -99,13 +99,14 @@ class Window:
         Args:
             folds: Input beats of one pixel.
             steps: Steps (output beats) of one window.
+            pixels: Depth of the buffer; ``buffer_pixels`` when left out.
         """
         needed, freed = self.counts()
         held = np.repeat(np.concatenate(([0], freed[:-1]))[:, None], steps, axis=1)
         held[:, -1] = freed
         return Port(
             beats=self.height * self.width * folds,
-            capacity=self.buffer_pixels * folds,
+            capacity=(self.buffer_pixels if pixels is None else pixels) * folds,
             needed=np.repeat(needed, steps) * folds,
             freed=held.reshape(-1) * folds,
         )
