@@ -21,3 +21,8 @@ def compiled(function: Callable[P, R]) -> Callable[P, R]:
     except RuntimeError:  # no folder for the cache can be written
         ready = numba.njit(function)
     return cast(Callable[P, R], ready)
+
+
+def inlined(function: Callable[P, R]) -> Callable[P, R]:
+    """Return ``function`` to be compiled into its callers: a call hands over every array anew."""
+    return cast(Callable[P, R], numba.njit(forceinline=True)(function))

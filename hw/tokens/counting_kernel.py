@@ -9,7 +9,7 @@ before would have been possible with the larger FIFO too, so the run goes on fro
 import numpy as np
 import numpy.typing as npt
 
-from hw.tokens.compiled import compiled
+from hw.tokens.compiled import compiled, inlined
 from hw.tokens.state import (
     ARRIVED,
     BASE,
@@ -41,57 +41,58 @@ Int32 = npt.NDArray[np.int32]
 Bools = npt.NDArray[np.bool_]
 
 
-@compiled
+@inlined
 def spread(u: int, units: Int64, ports: Int64, readers: Int64) -> bool:
     """Move the beats of unit ``u`` as far as its readers have places; whether any moved."""
-    row = units[u]
-    made, lo, hi = row[MADE], row[READ_LO], row[READ_HI]
+    made, lo, hi = units[u, MADE], units[u, READ_LO], units[u, READ_HI]
     least = made
     for k in range(lo, hi):
-        port = ports[readers[k]]
-        least = min(least, port[LIMIT] if port[CAPACITY] > 0 else port[ARRIVED])
-    moved = bool(least > row[TAKEN])
-    row[TAKEN] = least
+        q = readers[k]
+        least = min(least, ports[q, LIMIT] if ports[q, CAPACITY] > 0 else ports[q, ARRIVED])
+    moved = bool(least > units[u, TAKEN])
+    units[u, TAKEN] = least
     for k in range(lo, hi):
-        port = ports[readers[k]]
-        if port[CAPACITY] > 0:
+        q = readers[k]
+        if ports[q, CAPACITY] > 0:
             # A branch of a fork is at most one beat ahead of the others.
-            arrived = min(least + 1, port[LIMIT], made)
-            if arrived > port[ARRIVED]:
-                port[ARRIVED] = arrived
+            arrived = min(least + 1, ports[q, LIMIT], made)
+            if arrived > ports[q, ARRIVED]:
+                ports[q, ARRIVED] = arrived
                 moved = True
     return moved
 
 
-@compiled
+@inlined
 def step(u: int, units: Int64, ports: Int64, readers: Int64, counts: Int32, emits: Bools) -> bool:
     """Do the next step of unit ``u``, or return false if it has to wait."""
-    row = units[u]
-    phase = row[PHASE]
-    if emits[row[EMIT_AT] + phase] and row[MADE] - row[TAKEN] >= row[QUEUE]:
+    phase = units[u, PHASE]
+    if emits[units[u, EMIT_AT] + phase] and units[u, MADE] - units[u, TAKEN] >= units[u, QUEUE]:
         return False
-    for q in range(row[PORT_LO], row[PORT_HI]):
-        port = ports[q]
-        if port[ARRIVED] < port[BASE] + counts[port[NEED_AT] + phase]:
-            if port[CAPACITY] > 0:
+    for q in range(units[u, PORT_LO], units[u, PORT_HI]):
+        if ports[q, ARRIVED] < ports[q, BASE] + counts[ports[q, NEED_AT] + phase]:
+            if ports[q, CAPACITY] > 0:
                 return False
-            source = units[port[SOURCE]]
-            if source[TAKEN] < port[ARRIVED] or source[MADE] == source[TAKEN]:
+            source = ports[q, SOURCE]
+            if (
+                units[source, TAKEN] < ports[q, ARRIVED]
+                or units[source, MADE] == units[source, TAKEN]
+            ):
                 return False
-    last = phase + 1 == row[STEPS]
-    for q in range(row[PORT_LO], row[PORT_HI]):
-        port = ports[q]
-        if port[CAPACITY] > 0:
-            port[LIMIT] = port[BASE] + counts[port[FREE_AT] + phase] + port[CAPACITY]
-        elif port[ARRIVED] < port[BASE] + counts[port[NEED_AT] + phase]:
-            port[ARRIVED] += 1
-            spread(port[SOURCE], units, ports, readers)
+    last = phase + 1 == units[u, STEPS]
+    for q in range(units[u, PORT_LO], units[u, PORT_HI]):
+        if ports[q, CAPACITY] > 0:
+            ports[q, LIMIT] = (
+                ports[q, BASE] + counts[ports[q, FREE_AT] + phase] + ports[q, CAPACITY]
+            )
+        elif ports[q, ARRIVED] < ports[q, BASE] + counts[ports[q, NEED_AT] + phase]:
+            ports[q, ARRIVED] += 1
+            spread(ports[q, SOURCE], units, ports, readers)
         if last:
-            port[BASE] += port[BEATS]
-    if emits[row[EMIT_AT] + phase]:
-        row[MADE] += 1
-    row[PHASE] = 0 if last else phase + 1
-    row[LEFT] -= 1
+            ports[q, BASE] += ports[q, BEATS]
+    if emits[units[u, EMIT_AT] + phase]:
+        units[u, MADE] += 1
+    units[u, PHASE] = 0 if last else phase + 1
+    units[u, LEFT] -= 1
     return True
 
 
@@ -114,24 +115,23 @@ def go(
         head = head + 1 if head + 1 < total else 0
         size -= 1
         waiting[u] = False
-        row = units[u]
         stepped = False
         while True:
-            for q in range(row[PORT_LO], row[PORT_HI]):
+            for q in range(units[u, PORT_LO], units[u, PORT_HI]):
                 if spread(ports[q, SOURCE], units, ports, readers):
                     size = wake(
                         ports[q, SOURCE], u, units, ports, readers, line, waiting, head, size
                     )
-            before = row[LEFT]
-            while row[LEFT] > 0 and step(u, units, ports, readers, counts, emits):
+            before = units[u, LEFT]
+            while units[u, LEFT] > 0 and step(u, units, ports, readers, counts, emits):
                 pass
-            if row[LEFT] == before:
+            if units[u, LEFT] == before:
                 break
             stepped = True
             spread(u, units, ports, readers)
         if stepped:
             size = wake(u, u, units, ports, readers, line, waiting, head, size)
-            for q in range(row[PORT_LO], row[PORT_HI]):
+            for q in range(units[u, PORT_LO], units[u, PORT_HI]):
                 size = wake(ports[q, SOURCE], u, units, ports, readers, line, waiting, head, size)
 
 
@@ -182,12 +182,11 @@ def run(
         grown[chosen] += 1
         size = 0
         for q in range(ports.shape[0]):
-            port = ports[q]
-            if port[EDGE] >= 0 and group_of_edge[port[EDGE]] == chosen:
-                if port[CAPACITY] == 0:
-                    port[LIMIT] = port[ARRIVED]
-                port[CAPACITY] += 1
-                port[LIMIT] += 1
-                if spread(port[SOURCE], units, ports, readers):
-                    size = wake(port[SOURCE], -1, units, ports, readers, line, waiting, 0, size)
+            if ports[q, EDGE] >= 0 and group_of_edge[ports[q, EDGE]] == chosen:
+                if ports[q, CAPACITY] == 0:
+                    ports[q, LIMIT] = ports[q, ARRIVED]
+                ports[q, CAPACITY] += 1
+                ports[q, LIMIT] += 1
+                if spread(ports[q, SOURCE], units, ports, readers):
+                    size = wake(ports[q, SOURCE], -1, units, ports, readers, line, waiting, 0, size)
         go(line, waiting, size, units, ports, readers, counts, emits)

@@ -9,7 +9,7 @@ them, in rings. The tables are those of ``hw.tokens.state``; a later call goes o
 import numpy as np
 import numpy.typing as npt
 
-from hw.tokens.compiled import compiled
+from hw.tokens.compiled import compiled, inlined
 from hw.tokens.state import (
     ARRIVED,
     BASE,
@@ -60,32 +60,31 @@ Int32 = npt.NDArray[np.int32]
 Bools = npt.NDArray[np.bool_]
 
 
-@compiled
+@inlined
 def take(u: int, units: Int64, ring: Int64, ends: Int64) -> None:
     """Beat TAKEN of unit ``u`` has been taken by all readers, the last one in cycle LATEST."""
-    row = units[u]
-    x, beat, slot, ring_at = row[LATEST], row[TAKEN], row[GET], row[RING_AT]
-    if row[MOST] >= 0:
-        entered = ring[ring_at + slot] - row[DELAY]
-        while row[HELD] < beat and ring[ring_at + row[HELD_SLOT]] + 1 <= entered:
-            row[HELD] += 1
-            row[HELD_SLOT] += 1
-            if row[HELD_SLOT] == row[RING_SIZE]:
-                row[HELD_SLOT] = 0
-        row[MOST] = max(row[MOST], beat - row[HELD] + 1)
+    x, beat, slot, ring_at = units[u, LATEST], units[u, TAKEN], units[u, GET], units[u, RING_AT]
+    if units[u, MOST] >= 0:
+        entered = ring[ring_at + slot] - units[u, DELAY]
+        while units[u, HELD] < beat and ring[ring_at + units[u, HELD_SLOT]] + 1 <= entered:
+            units[u, HELD] += 1
+            units[u, HELD_SLOT] += 1
+            if units[u, HELD_SLOT] == units[u, RING_SIZE]:
+                units[u, HELD_SLOT] = 0
+        units[u, MOST] = max(units[u, MOST], beat - units[u, HELD] + 1)
     ring[ring_at + slot] = x
-    row[GET] = 0 if slot + 1 == row[RING_SIZE] else slot + 1
-    row[LAST] = x
-    row[TAKEN] = beat + 1
-    row[TOOK] = 0
-    row[LATEST] = 0
-    if beat == row[MARK]:
-        ends[u, row[FRAMES]] = x
-        row[FRAMES] += 1
-        row[MARK] += row[FRAME]
+    units[u, GET] = 0 if slot + 1 == units[u, RING_SIZE] else slot + 1
+    units[u, LAST] = x
+    units[u, TAKEN] = beat + 1
+    units[u, TOOK] = 0
+    units[u, LATEST] = 0
+    if beat == units[u, MARK]:
+        ends[u, units[u, FRAMES]] = x
+        units[u, FRAMES] += 1
+        units[u, MARK] += units[u, FRAME]
 
 
-@compiled
+@inlined
 def move(
     u: int,
     units: Int64,
@@ -96,33 +95,32 @@ def move(
     ends: Int64,
 ) -> bool:
     """Move beats of unit ``u`` into the buffers of its readers; whether any moved."""
-    row = units[u]
-    lo, hi = row[READ_LO], row[READ_HI]
+    lo, hi = units[u, READ_LO], units[u, READ_HI]
     moved = False
-    while row[TAKEN] < row[MADE]:
-        beat = row[TAKEN]
-        offer = max(ring[row[RING_AT] + row[GET]], row[LAST] + 1)
+    while units[u, TAKEN] < units[u, MADE]:
+        beat = units[u, TAKEN]
+        offer = max(ring[units[u, RING_AT] + units[u, GET]], units[u, LAST] + 1)
         for k in range(lo, hi):
-            port = ports[readers[k]]
-            if port[CAPACITY] > 0 and port[ARRIVED] == beat and beat < port[LIMIT]:
-                x = max(offer, times[port[SPACE_AT] + (beat & port[SPACE_MASK])])
-                times[port[TIME_AT] + (beat & port[TIME_MASK])] = x
+            q = readers[k]
+            if ports[q, CAPACITY] > 0 and ports[q, ARRIVED] == beat and beat < ports[q, LIMIT]:
+                x = max(offer, times[ports[q, SPACE_AT] + (beat & ports[q, SPACE_MASK])])
+                times[ports[q, TIME_AT] + (beat & ports[q, TIME_MASK])] = x
                 if beat == 0:
-                    port[FIRST] = x
-                port[ARRIVED] = beat + 1
-                row[TOOK] += 1
-                row[LATEST] = max(row[LATEST], x)
+                    ports[q, FIRST] = x
+                ports[q, ARRIVED] = beat + 1
+                units[u, TOOK] += 1
+                units[u, LATEST] = max(units[u, LATEST], x)
                 moved = True
-        if row[TOOK] < hi - lo:
+        if units[u, TOOK] < hi - lo:
             break
         if hi == lo:
-            row[LATEST] = offer
+            units[u, LATEST] = offer
             moved = True
         take(u, units, ring, ends)
     return moved
 
 
-@compiled
+@inlined
 def next_start(
     u: int,
     frame_beats: int,
@@ -134,38 +132,41 @@ def next_start(
     times: Int64,
 ) -> int:
     """Return the cycle in which the next step of unit ``u`` starts; -1: not known yet."""
-    row = units[u]
-    phase = row[PHASE]
-    start = row[NEXT]
-    if row[PACE]:
-        start = max(start, row[MADE] * row[PACE] // frame_beats)
-    if emits[row[EMIT_AT] + phase]:
-        credit = row[MADE] - row[QUEUE]
-        if credit >= row[TAKEN]:
+    phase = units[u, PHASE]
+    start = units[u, NEXT]
+    if units[u, PACE]:
+        start = max(start, units[u, MADE] * units[u, PACE] // frame_beats)
+    if emits[units[u, EMIT_AT] + phase]:
+        credit = units[u, MADE] - units[u, QUEUE]
+        if credit >= units[u, TAKEN]:
             return -1
         if credit >= 0:
-            slot = row[PUT] - row[QUEUE]
+            slot = units[u, PUT] - units[u, QUEUE]
             if slot < 0:
-                slot += row[RING_SIZE]
-            start = max(start, ring[row[RING_AT] + slot] + 1)
-    for q in range(row[PORT_LO], row[PORT_HI]):
-        port = ports[q]
-        beats = port[BASE] + counts[port[NEED_AT] + phase]
-        if port[CAPACITY] > 0:
-            if port[ARRIVED] < beats:
+                slot += units[u, RING_SIZE]
+            start = max(start, ring[units[u, RING_AT] + slot] + 1)
+    for q in range(units[u, PORT_LO], units[u, PORT_HI]):
+        beats = ports[q, BASE] + counts[ports[q, NEED_AT] + phase]
+        if ports[q, CAPACITY] > 0:
+            if ports[q, ARRIVED] < beats:
                 return -1
             if beats > 0:
-                start = max(start, times[port[TIME_AT] + ((beats - 1) & port[TIME_MASK])] + 1)
-        elif port[ARRIVED] < beats:
-            source = units[port[SOURCE]]
-            if source[TAKEN] < port[ARRIVED] or source[MADE] == source[TAKEN]:
+                start = max(
+                    start, times[ports[q, TIME_AT] + ((beats - 1) & ports[q, TIME_MASK])] + 1
+                )
+        elif ports[q, ARRIVED] < beats:
+            source = ports[q, SOURCE]
+            if (
+                units[source, TAKEN] < ports[q, ARRIVED]
+                or units[source, MADE] == units[source, TAKEN]
+            ):
                 return -1
-            offer = max(ring[source[RING_AT] + source[GET]], source[LAST] + 1)
+            offer = max(ring[units[source, RING_AT] + units[source, GET]], units[source, LAST] + 1)
             start = max(start, offer)
     return int(start)
 
 
-@compiled
+@inlined
 def step(
     u: int,
     start: int,
@@ -178,35 +179,33 @@ def step(
     ends: Int64,
 ) -> None:
     """Do the next step of unit ``u`` in cycle ``start``."""
-    row = units[u]
-    phase = row[PHASE]
-    end = start + row[CYCLES]
-    last = phase + 1 == row[STEPS]
-    for q in range(row[PORT_LO], row[PORT_HI]):
-        port = ports[q]
-        if port[CAPACITY] > 0:
-            limit = port[BASE] + counts[port[FREE_AT] + phase] + port[CAPACITY]
-            for beat in range(port[LIMIT], limit):
-                times[port[SPACE_AT] + (beat & port[SPACE_MASK])] = end
-            port[LIMIT] = limit
-        elif port[ARRIVED] < port[BASE] + counts[port[NEED_AT] + phase]:
-            if port[ARRIVED] == 0:
-                port[FIRST] = start
-            port[ARRIVED] += 1
-            source = units[port[SOURCE]]
-            source[TOOK] += 1
-            source[LATEST] = max(source[LATEST], start)
-            if source[TOOK] == source[READ_HI] - source[READ_LO]:
-                take(port[SOURCE], units, ring, ends)
+    phase = units[u, PHASE]
+    end = start + units[u, CYCLES]
+    last = phase + 1 == units[u, STEPS]
+    for q in range(units[u, PORT_LO], units[u, PORT_HI]):
+        if ports[q, CAPACITY] > 0:
+            limit = ports[q, BASE] + counts[ports[q, FREE_AT] + phase] + ports[q, CAPACITY]
+            for beat in range(ports[q, LIMIT], limit):
+                times[ports[q, SPACE_AT] + (beat & ports[q, SPACE_MASK])] = end
+            ports[q, LIMIT] = limit
+        elif ports[q, ARRIVED] < ports[q, BASE] + counts[ports[q, NEED_AT] + phase]:
+            if ports[q, ARRIVED] == 0:
+                ports[q, FIRST] = start
+            ports[q, ARRIVED] += 1
+            source = ports[q, SOURCE]
+            units[source, TOOK] += 1
+            units[source, LATEST] = max(units[source, LATEST], start)
+            if units[source, TOOK] == units[source, READ_HI] - units[source, READ_LO]:
+                take(ports[q, SOURCE], units, ring, ends)
         if last:
-            port[BASE] += port[BEATS]
-    if emits[row[EMIT_AT] + phase]:
-        ring[row[RING_AT] + row[PUT]] = start + row[DELAY]
-        row[PUT] = 0 if row[PUT] + 1 == row[RING_SIZE] else row[PUT] + 1
-        row[MADE] += 1
-    row[NEXT] = end
-    row[PHASE] = 0 if last else phase + 1
-    row[LEFT] -= 1
+            ports[q, BASE] += ports[q, BEATS]
+    if emits[units[u, EMIT_AT] + phase]:
+        ring[units[u, RING_AT] + units[u, PUT]] = start + units[u, DELAY]
+        units[u, PUT] = 0 if units[u, PUT] + 1 == units[u, RING_SIZE] else units[u, PUT] + 1
+        units[u, MADE] += 1
+    units[u, NEXT] = end
+    units[u, PHASE] = 0 if last else phase + 1
+    units[u, LEFT] -= 1
 
 
 @compiled
@@ -241,10 +240,9 @@ def run(
         head = head + 1 if head + 1 < total else 0
         size -= 1
         waiting[u] = False
-        row = units[u]
         woken = False
         while True:
-            for q in range(row[PORT_LO], row[PORT_HI]):
+            for q in range(units[u, PORT_LO], units[u, PORT_HI]):
                 source = ports[q, SOURCE]
                 before = units[source, TAKEN]
                 moved = move(source, units, ports, readers, ring, times, ends)
@@ -252,8 +250,8 @@ def run(
                     continue
                 size = wake(source, u, units, ports, readers, line, waiting, head, size)
             done = 0
-            while row[LEFT] > 0:
-                start = next_start(u, row[FRAME], units, ports, counts, emits, ring, times)
+            while units[u, LEFT] > 0:
+                start = next_start(u, units[u, FRAME], units, ports, counts, emits, ring, times)
                 if start < 0:
                     break
                 step(u, start, units, ports, counts, emits, ring, times, ends)
@@ -264,5 +262,5 @@ def run(
             move(u, units, ports, readers, ring, times, ends)
         if woken:
             size = wake(u, u, units, ports, readers, line, waiting, head, size)
-            for q in range(row[PORT_LO], row[PORT_HI]):
+            for q in range(units[u, PORT_LO], units[u, PORT_HI]):
                 size = wake(ports[q, SOURCE], u, units, ports, readers, line, waiting, head, size)

@@ -72,16 +72,18 @@ def wait_cycle(
     size = 0
     while seen[u] < 0:
         seen[u] = size
-        row = units[u]
         path[size, 0] = u
-        if emits[row[EMIT_AT] + row[PHASE]] and row[MADE] - row[TAKEN] >= row[QUEUE]:
+        if (
+            emits[units[u, EMIT_AT] + units[u, PHASE]]
+            and units[u, MADE] - units[u, TAKEN] >= units[u, QUEUE]
+        ):
             q = lagging(u, units, ports, readers)
             path[size, 1], path[size, 2] = FOR_SPACE, q
             size += 1
             u = ports[q, UNIT]
             continue
-        for q in range(row[PORT_LO], row[PORT_HI]):
-            if ports[q, ARRIVED] >= ports[q, BASE] + counts[ports[q, NEED_AT] + row[PHASE]]:
+        for q in range(units[u, PORT_LO], units[u, PORT_HI]):
+            if ports[q, ARRIVED] >= ports[q, BASE] + counts[ports[q, NEED_AT] + units[u, PHASE]]:
                 continue
             source = ports[q, SOURCE]
             if ports[q, ARRIVED] == units[source, TAKEN] < units[source, MADE]:

@@ -4,14 +4,14 @@
 import numpy as np
 import numpy.typing as npt
 
-from hw.tokens.compiled import compiled
+from hw.tokens.compiled import inlined
 from hw.tokens.state import READ_HI, READ_LO, UNIT
 
 Int64 = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
 
-@compiled
+@inlined
 def wake(
     u: int,
     awake: int,
