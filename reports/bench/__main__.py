@@ -16,7 +16,7 @@ from rich.table import Table
 
 from quant.errors import NibbleflowError
 from reports import readme
-from reports.bench import demo, floats, golden, verify, yolov5n
+from reports.bench import deadlock, demo, faults, floats, golden, verify, yolov5n
 from reports.bench.benchmark import Benchmark
 from reports.bench.record import BenchRecord, Figure, write_record
 from reports.bench.runner import Runner
@@ -28,6 +28,8 @@ BENCHMARKS = (
     yolov5n.BENCHMARK,
     verify.BENCHMARK,
     golden.BENCHMARK,
+    faults.BENCHMARK,
+    deadlock.BENCHMARK,
 )
 CHECKOUT = Path(__file__).resolve().parents[2]
 SCRATCH = Path("build/bench")

@@ -1,0 +1,315 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Planted faults: one wrong constant in each hand-written module, which a verification must catch.
+
+Three small graphs have every module between them: ``layers`` (convolutions, a skip connection, an
+addition), ``routes`` (everything without weights) and ``loaded`` (weights loaded into ultra RAM).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from hw.network import build_network
+from hw.tokens import token_graph
+from quant.errors import ToolError
+from quant.graph import QGraph
+from quant.nodes import (
+    Add,
+    AvgPool,
+    Concat,
+    Input,
+    Lookup,
+    MaxPool,
+    Output,
+    Requantize,
+    Requantizer,
+    Split,
+    Upsample,
+)
+from quant.samples import sample_codes, sample_conv, sample_format
+from quant.schedule import Folding, Schedule
+from sim.verify.network import NetworkVerdict, verify_whole
+
+GraphName = Literal["layers", "routes", "loaded"]
+CLOCK_HZ = 200_000_000
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One wrong constant.
+
+    Attributes:
+        cell: Name of the module.
+        what: In words.
+        right: Text in the module's file.
+        wrong: What takes its place, once.
+        graph: Graph that shows it.
+    """
+
+    cell: str
+    what: str
+    right: str
+    wrong: str
+    graph: GraphName = "layers"
+
+
+def faulty_sources(fault: Fault, sources: Sequence[Path], folder: Path) -> tuple[Path, ...]:
+    """Copy the modules into ``folder`` with the fault planted; return the copies.
+
+    Raises:
+        ToolError: The module or the text to replace is not there.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    copies, planted = [], False
+    for source in sources:
+        text = source.read_text(encoding="utf-8")
+        if source.stem == fault.cell:
+            if fault.right not in text:
+                raise ToolError(f"{source.name} has no '{fault.right}' to break; renew the fault")
+            text, planted = text.replace(fault.right, fault.wrong, 1), True
+        (folder / source.name).write_text(text, encoding="utf-8")
+        copies.append(folder / source.name)
+    if not planted:
+        raise ToolError(f"there is no module '{fault.cell}' to break; renew the fault")
+    return tuple(copies)
+
+
+def verify_small(name: GraphName, sources: Sequence[Path], work: Path) -> NetworkVerdict:
+    """Verify one of the three graphs with the given modules.
+
+    Args:
+        name: Graph.
+        sources: Hand-written modules, whole or with a fault.
+        work: Scratch folder.
+    """
+    graph, schedule = _small(name)
+    return verify_whole(
+        graph,
+        schedule,
+        np.stack([sample_codes(seed, graph.input.shape, 8) for seed in (1, 2)]),
+        work,
+        seed=1,
+        replay=lambda node, _: f"python -m reports.bench faults  # {node}",
+        sources=sources,
+    )
+
+
+def _small(name: GraphName) -> tuple[QGraph, Schedule]:
+    graph, folding = _routes() if name == "routes" else _layers()
+    memory: dict[str, Literal["auto", "distributed", "block", "ultra"]] = {}
+    if name == "loaded":
+        memory = {"first.weights": "ultra", "second.weights": "ultra", "first->sum": "block"}
+    schedule = Schedule(graph.digest, CLOCK_HZ, folding, memory=memory)
+    edges = token_graph(build_network(graph, schedule)).edges
+    depths = {edge.key: min(edge.beats, 40) for edge in edges}
+    return graph, replace(schedule, fifo_depth=depths)
+
+
+def _layers() -> tuple[QGraph, dict[str, Folding]]:
+    plain = sample_format(8, 8, zero=128)
+    image = Input("image", (4, 6, 8), sample_format(4, 8))
+    first, _ = sample_conv(
+        1, 4, 8, 1, padding=0, table=True, output=plain, source=image.output,
+        names=("first", "image"),
+    )  # fmt: skip
+    second, _ = sample_conv(2, 8, 8, 3, output=plain, source=plain, names=("second", "first"))
+    join = Add("sum", ("first", "second"), (70000, 41234), 17, 0, 255, plain)
+    graph = QGraph("layers", (image, first, second, join, Output("out", "sum")))
+    folding = {
+        "image": Folding(2, 2),
+        "first": Folding(4, 2),
+        "second": Folding(4, 2),
+        "sum": Folding(4, 4),
+    }
+    return graph, folding
+
+
+def _routes() -> tuple[QGraph, dict[str, Folding]]:
+    eight, four = sample_format(8, 8, zero=128), sample_format(4, 8, zero=128)
+    image = Input("image", (8, 6, 8), eight)
+    bent = (np.arange(256)[::-1] ^ 5).astype(np.uint16)
+    nodes = (
+        image,
+        MaxPool("pool", "image", (3, 3), (2, 2), (1, 1, 1, 1)),
+        Upsample("up", "pool", 2),
+        Concat("cat", ("up", "image")),
+        Split("slice", "cat", 4, 8),
+        Requantize("scaled", "slice", _requantizer(98304, 17, 100), sample_format(4, 8, zero=100)),
+        Lookup("bend", "scaled", bent, four),
+        AvgPool("mean", "bend", (2, 2), (2, 2), _requantizer(90000, 18, 128), four),
+        AvgPool("all", "bend", (6, 8), (6, 8), _requantizer(120000, 21, 128), four),
+        Output("out", "mean"),
+        Output("total", "all"),
+    )
+    graph = QGraph("routes", nodes)
+    return graph, {n.name: Folding(2, 2) for n in nodes if not isinstance(n, Output)}
+
+
+def _requantizer(multiplier: int, shift: int, zero: int) -> Requantizer:
+    return Requantizer(
+        np.array([multiplier], np.uint32),
+        np.array([shift], np.uint8),
+        np.array([zero], np.int32),
+        0,
+        255,
+        8,
+    )
+
+
+FAULTS = (
+    Fault(
+        "nf_adder_tree", "a pair adds its first term twice", "lane*Before+2*i+1", "lane*Before+2*i"
+    ),
+    Fault(
+        "nf_mac_plain",
+        "the first product joins the sum of the fold before",
+        "(first_q[Stages-1] ? '0",
+        "(last_q[Stages-1] ? '0",
+    ),
+    Fault(
+        "nf_conv",
+        "padding carries the code above that of zero",
+        ".ZeroCode(ZeroCode)",
+        ".ZeroCode(ZeroCode + 1)",
+    ),
+    Fault(
+        "nf_window",
+        "one column too many to the next kernel row",
+        "+ Width - (KernelW - 1)",
+        "+ Width + 1 - (KernelW - 1)",
+    ),
+    Fault("nf_requant", "shift by one bit too many", ">>> (ShiftLow - 1))", ">>> ShiftLow)"),
+    Fault(
+        "nf_table", "the neighbour's entry", "entries[index_i[lane]]", "entries[index_i[lane] ^ 1]"
+    ),
+    Fault(
+        "nf_rom_cycle",
+        "the last word is left out",
+        "addr_q == AddrW'(Depth - 1)",
+        "addr_q == AddrW'(Depth - 2)",
+    ),
+    Fault(
+        "nf_narrow",
+        "the burst begins with the wrong lanes",
+        "data_i[StepBits-1:0]",
+        "data_i[2*StepBits-1:StepBits]",
+    ),
+    Fault(
+        "nf_widen", "lanes come out in the wrong order", "{data_i, before_q}", "{before_q, data_i}"
+    ),
+    Fault(
+        "nf_fifo",
+        "the read address wraps one word early",
+        "(read_q == AddrW'(Depth - 1))",
+        "(read_q == AddrW'(Depth - 2))",
+    ),
+    Fault("nf_output_queue", "one credit too many", "CreditW'(Depth);", "CreditW'(Depth + 1);"),
+    Fault(
+        "nf_decode",
+        "the lowest bit is lost",
+        "data_o <= codes_i;",
+        "data_o <= codes_i & ~(Lanes*OutBits)'(1);",
+    ),
+    Fault(
+        "nf_add",
+        "clipped one code too early",
+        "(RoundBits - 1)'(High)",
+        "(RoundBits - 1)'(High - 1)",
+    ),
+    Fault("nf_fork", "a branch takes its beat twice", "done_q | m_ready_i;", "m_ready_i;"),
+    Fault(
+        "nf_stream_fifo",
+        "the write address wraps one word early",
+        "(write_q == AddrW'(Depth - 1))",
+        "(write_q == AddrW'(Depth - 2))",
+    ),
+    Fault(
+        "nf_width",
+        "channels swapped in a narrow beat",
+        "assign beat = word[OutBits-1:0];",
+        "assign beat = word[OutBits-1:0] ^ OutBits'(1);",
+    ),
+    Fault("nf_axis_end", "tlast one beat early", "CountW'(Beats - 1)", "CountW'(Beats - 2)"),
+    Fault(
+        "nf_maxpool",
+        "rows padded with one pixel less",
+        ".PadLeft(PadLeft)",
+        ".PadLeft(PadLeft - 1)",
+        "routes",
+    ),
+    Fault("nf_maxpool_pass", "the smaller code wins", "> tap_codes", "< tap_codes", "routes"),
+    Fault(
+        "nf_upsample",
+        "a row is repeated once too often",
+        "copy_y_q == CopyW'(Factor - 1)",
+        "copy_y_q == CopyW'(Factor - 2)",
+        "routes",
+    ),
+    Fault(
+        "nf_concat",
+        "a source ends one beat early",
+        "beat_q == last_beats[source_q]",
+        "beat_q + 1'b1 == last_beats[source_q]",
+        "routes",
+    ),
+    Fault(
+        "nf_split",
+        "the range begins one beat late",
+        "32'(beat) - First <",
+        "32'(beat) - First - 1 <",
+        "routes",
+    ),
+    Fault(
+        "nf_requantize",
+        "the zero point is one too high",
+        "(2 * ZeroOut + 1)",
+        "(2 * ZeroOut + 3)",
+        "routes",
+    ),
+    Fault(
+        "nf_lookup",
+        "the other half of the table",
+        ".codes_i(s_data_i)",
+        ".codes_i(~s_data_i)",
+        "routes",
+    ),
+    Fault(
+        "nf_avgpool",
+        "one tap too few in the zero point",
+        "Taps * ZeroIn",
+        "(Taps - 1) * ZeroIn",
+        "routes",
+    ),
+    Fault(
+        "nf_globalpool",
+        "one pixel too few in the zero point",
+        "Pixels * ZeroIn",
+        "(Pixels - 1) * ZeroIn",
+        "routes",
+    ),
+    Fault("nf_mean", "half a code too much", "2 * ZeroOut + 1", "2 * ZeroOut + 2", "routes"),
+    Fault(
+        "nf_load_gate",
+        "the last word is not let in",
+        "count_q != CountW'(Words)",
+        "count_q != CountW'(Words - 1)",
+        "loaded",
+    ),
+    Fault(
+        "nf_rom_load",
+        "the memory is called full one word early",
+        "AddrW'(Depth - 1)",
+        "AddrW'(Depth - 2)",
+        "loaded",
+    ),
+    Fault(
+        "nf_ram",
+        "the read address is off by one",
+        "words[read_addr_i]",
+        "words[read_addr_i ^ 1]",
+        "loaded",
+    ),
+)
