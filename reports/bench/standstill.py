@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from hw.fifo_minimum import MinimalDepths, minimal_depths
 from hw.network import build_network
@@ -45,7 +46,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     schedule = plan_network(graph, max_macs_per_cycle=MACS_PER_CYCLE)
     tokens = token_graph(build_network(graph, schedule))
     least = minimal_depths(tokens)
-    codes = np.stack([sample_codes(seed, graph.input.shape, 8) for seed in range(FRAMES)])
+    codes: npt.NDArray[np.integer[Any]] = np.stack(
+        [sample_codes(seed, graph.input.shape, 8) for seed in range(FRAMES)]
+    )
     work = Path(tempfile.mkdtemp(prefix="nibbleflow-depths-"))
 
     def simulate(depths: Mapping[EdgeKey, int], lowered: EdgeKey | None) -> dict[str, Any]:
