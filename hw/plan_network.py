@@ -18,7 +18,7 @@ from hw.choices import (
     node_choices,
 )
 from hw.devices import Device
-from hw.plan import DEFAULT_CLOCK_HZ, smallest_interval
+from hw.foldings import DEFAULT_CLOCK_HZ, smallest_interval
 from hw.weight_memory import weight_styles
 from quant.errors import PlanError
 from quant.graph import QGraph

@@ -10,7 +10,7 @@
 // input beat has Pe channels, Simd is 1 and Pe divides Channels = Filters = Groups.
 //
 // Latency:       from the last tap of a fold to its output beat 11 + $clog2(Simd) + Pe/RequantLanes
-//                + (1 with a table) cycles; hw.plan.conv_cycles counts whole frames.
+//                + (1 with a table) cycles; hw.conv_cycles counts whole frames.
 // Throughput:    one tap (Pe*Simd multiply-accumulates) per cycle while input and output keep up.
 // Back-pressure: m_ready_i low fills the output queue; without a free place in it no fold begins,
 //                so the data path never stalls and needs no enable.

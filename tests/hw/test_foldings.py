@@ -4,7 +4,7 @@
 import pytest
 
 from hw.cycles import conv_cycles
-from hw.plan import plan_foldings
+from hw.foldings import plan_foldings
 from quant.errors import PlanError
 from quant.graph import QGraph, macs_of
 from quant.samples import sample_conv, sample_graph
