@@ -70,7 +70,9 @@ def test_bit_exact_and_on_time(name, cell_device):
     expected = golden_node(node, sources, frames)
     if name != "largest shift":
         assert {node.low, node.high} <= set(expected.reshape(-1).tolist())
-    cell_device(cell).check(expected, *frames)
+    device = cell_device(cell)
+    device.check(expected, *frames)
+    device.check_places(*frames)
 
 
 @pytest.mark.rtl

@@ -39,7 +39,9 @@ def test_bit_exact_and_on_time(name, cell_device):
     ]
     expected = golden_node(node, sources, frames)
     assert cell.output.shape == expected.shape[1:]
-    cell_device(cell).check(expected, *frames)
+    device = cell_device(cell)
+    device.check(expected, *frames)
+    device.check_places(*frames)
 
 
 def test_lanes_must_divide_every_source():

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """FIFO and width converter in Verilator: order, exact places, cycles of their token models."""
 
-import numpy as np
 import pytest
 
 from hw.cell import Stream
@@ -82,10 +81,7 @@ def test_width_converter_keeps_codes_cycles_and_places(
     device.check(frames, frames)
     run, _ = device.run(frames)
     assert run.interval_cycles == 12 * channels // min(lanes, out_lanes)
-    # The step that would emit the third beat has no credit, and none after it starts.
-    (stage,) = cell.stages
-    third = int(np.flatnonzero(stage.emits)[2])
-    assert beats_taken(device, frames) == stage.ports[0].needed[third - 1]
+    device.check_places(frames)
 
 
 def beats_taken(device, frames):

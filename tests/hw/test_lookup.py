@@ -35,7 +35,9 @@ def test_bit_exact_and_on_time(name, cell_device):
     node, source, cell = make(name)
     frames = sample_codes(3, (3, *cell.inputs[0].shape), source.bits)
     expected = golden_node(node, [source], [frames])
-    cell_device(cell).check(expected, frames)
+    device = cell_device(cell)
+    device.check(expected, frames)
+    device.check_places(frames)
 
 
 @pytest.mark.rtl

@@ -39,7 +39,9 @@ def test_bit_exact_and_on_time(name, cell_device):
     expected = golden_node(node, [source], [frames])
     if name in ("narrowing", "widening", "codebook", "smallest shift"):
         assert {node.requant.low, node.requant.high} <= set(expected.reshape(-1).tolist())
-    cell_device(cell).check(expected, frames)
+    device = cell_device(cell)
+    device.check(expected, frames)
+    device.check_places(frames)
 
 
 @pytest.mark.rtl

@@ -35,7 +35,9 @@ def test_bit_exact_and_on_time(name, cell_device):
     frames = sample_codes(3, (3, *cell.inputs[0].shape), source.bits)
     expected = golden_node(node, [source], [frames])
     assert cell.output.shape == expected.shape[1:]
-    cell_device(cell).check(expected, frames)
+    device = cell_device(cell)
+    device.check(expected, frames)
+    device.check_places(frames)
 
 
 @pytest.mark.parametrize(
