@@ -1,5 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""QGraph and Schedule to Vitis HLS C++, through hls4ml, compiled and run with g++.
+"""QGraph and Schedule to Vitis and Vivado HLS C++, through hls4ml, compiled and run with g++.
+
+A whole network:
+
+    network = emit_network(graph, schedule)             # a value: one hls4ml layer per node
+    write_network(network, directory)                   # vitis/, vivado/, Makefile, README.md
+    program = compile_csim(directory / "vitis", plain=True)
+    run = run_network(network, program, inputs, expected, work_dir, trace=True)
 
 One convolution at a time:
 
@@ -8,29 +15,39 @@ One convolution at a time:
     program = compile_csim(directory)                      # g++, no vendor tool
     run = run_csim(program, inputs, expected, work_dir)    # codes [N, C, H, W] -> [N, F, OH, OW]
 
-The cell itself is the C++ in ``hls/include`` (``nf_*.h``). Writing a project needs hls4ml (extra
-``hls``), running it needs g++; importing this package needs neither. ``write_project`` silences
-hls4ml for the whole process, so call it from one thread; compiling and running may be concurrent.
-Group multipliers other than 1 and several pixels per beat are refused with a ``PlanError``.
+The kernels are the C++ in ``hls/include`` (``nf_*.h``). Writing a project needs hls4ml (extra
+``hls``), running it needs g++; importing this package needs neither. Writing silences hls4ml for
+the whole process, so do it from one thread; compiling and running may be concurrent. Several pixels
+per beat and packed cores are refused with a ``PlanError``.
 """
 
 from hls.cell import ConvCell, fold_conv
 from hls.csim import CsimRun, compile_csim, run_csim
 from hls.naming import project_name
+from hls.netproject import write_network
+from hls.netrun import NetworkRun, run_network
+from hls.netvectors import write_network_vectors
+from hls.network import HlsNetwork, emit_network
 from hls.project import HlsProject, emit_conv_hls, write_project
 from hls.vectors import read_frames, write_frames, write_vectors
 
 __all__ = [
     "ConvCell",
     "CsimRun",
+    "HlsNetwork",
     "HlsProject",
+    "NetworkRun",
     "compile_csim",
     "emit_conv_hls",
+    "emit_network",
     "fold_conv",
     "project_name",
     "read_frames",
     "run_csim",
+    "run_network",
     "write_frames",
+    "write_network",
+    "write_network_vectors",
     "write_project",
     "write_vectors",
 ]

@@ -16,6 +16,8 @@ from hls.testbench import DIFFERENT, EQUAL
 from hls.vectors import Codes, read_frames, write_frames
 from quant.errors import ToolError
 
+# One network is one translation unit, compiled and run on the same machine.
+SPEED_FLAGS = ("-O3",)
 COMPILE_SECONDS = 600.0
 RUN_SECONDS = 1800.0
 
@@ -30,7 +32,7 @@ WARNING_FLAGS = (
 )
 # hls4ml's and the vendor's headers are read first and as system headers, so that the flags above
 # judge only our own.
-_FOREIGN_HEADERS = ("ap_fixed.h", "ap_int.h", "hls_stream.h", "nnet_utils/nnet_code_gen.h")
+FOREIGN_HEADERS = ("ap_fixed.h", "ap_int.h", "hls_stream.h", "nnet_utils/nnet_code_gen.h")
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +54,7 @@ class CsimRun:
 
 
 def compile_csim(
-    project_dir: Path, *, flags: Sequence[str] = ("-O2",), plain: bool = False
+    project_dir: Path, *, flags: Sequence[str] = SPEED_FLAGS, plain: bool = False
 ) -> Path:
     """Compile firmware and test bench of a project.
 
@@ -85,7 +87,7 @@ def compile_csim(
     command = [compiler, "-std=c++11", *WARNING_FLAGS, *flags, *(["-DNF_PLAIN"] if plain else [])]
     for folder in ("firmware", "firmware/ap_types"):
         command += ["-isystem", folder]
-    for header in (*_FOREIGN_HEADERS, f"firmware/{name}.cpp"):
+    for header in (*FOREIGN_HEADERS, f"firmware/{name}.cpp"):
         command += ["-include", header]
     command += [benches[0].name, "-o", str(partial.relative_to(project_dir))]
     result = run_command(command, project_dir, COMPILE_SECONDS, f"g++ on '{name}'")

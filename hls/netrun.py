@@ -27,7 +27,7 @@ class NetworkRun:
             input.
         mismatches: Output codes that differ from the expected ones as the C++ bench counted them.
         first_difference: The bench's line about the first one; ``None`` when there is none.
-        network_seconds: Time inside the top function, all frames.
+        network_seconds: Processor time inside the top function, all frames.
         seconds: Wall time of the bench, files included.
     """
 

@@ -97,7 +97,7 @@ template <class Cfg> struct mac {
 #pragma HLS INLINE
         for (int p = 0; p < Cfg::pe; ++p) {
 #pragma HLS UNROLL
-            acc_t sum = 0;
+            int sum = 0; // what it is added to keeps acc_bits of it
             for (int s = 0; s < depth; ++s) {
 #pragma HLS UNROLL
                 sum += types::template multiply<product_bits>(values[G::depthwise ? p : s],

@@ -76,6 +76,8 @@ template <class Cfg> class window {
     int row_base, column_base, line_base, pixel_base; // ring addresses of the nested counters
     int kernel_y, kernel_x, channel_word;
     int fold, group_fold, group_base;
+    int oldest; // first pixel that this or a later window still reads; never decreases
+    int newest; // last pixel that this window reads; -1 when it lies above the image
     bool finished;
 
     static int wrap(int address) {
@@ -88,19 +90,14 @@ template <class Cfg> class window {
         return value < low ? low : (value > high ? high : value);
     }
 
-    // First pixel that this or a later window still reads; never decreases over a frame.
-    int oldest() const {
-#pragma HLS INLINE
-        return finished ? G::in_pixels : first_line + clamp(first_x, 0, Cfg::in_width);
-    }
-
-    // Last pixel that this window reads; -1 when it lies above the image.
-    int newest() const {
+    // Sets what the window at hand needs.
+    void place() {
 #pragma HLS INLINE
         const int last_line = (Cfg::in_height - 1) * Cfg::in_width;
         const int line = first_line + (Cfg::kernel_h - 1) * Cfg::in_width;
         const int x = clamp(first_x + Cfg::kernel_w - 1, 0, Cfg::in_width - 1);
-        return line < 0 ? -1 : (line < last_line ? line : last_line) + x;
+        oldest = finished ? G::in_pixels : first_line + clamp(first_x, 0, Cfg::in_width);
+        newest = line < 0 ? -1 : (line < last_line ? line : last_line) + x;
     }
 
     void next_pixel() {
@@ -116,6 +113,7 @@ template <class Cfg> class window {
             column_base = row_base;
             finished = ++out_y == Cfg::out_height;
         }
+        place();
     }
 
   public:
@@ -124,7 +122,9 @@ template <class Cfg> class window {
           first_y(-Cfg::pad_top), first_x(-Cfg::pad_left),
           first_line(-Cfg::pad_top * Cfg::in_width), row_base(start), column_base(start),
           line_base(start), pixel_base(start), kernel_y(0), kernel_x(0), channel_word(0), fold(0),
-          group_fold(0), group_base(0), finished(false) {}
+          group_fold(0), group_base(0), oldest(0), newest(0), finished(false) {
+        place();
+    }
 
     // Everything is computed and every word of the frame is taken from the stream.
     bool done() const { return finished && loaded_pixels == G::in_pixels; }
@@ -132,7 +132,7 @@ template <class Cfg> class window {
     // The next word of the stream may be written without hurting a pixel still to be read.
     bool room() const {
         return loaded_pixels < G::in_pixels && (G::ring_pixels == G::in_pixels ||
-                                                loaded_pixels - oldest() < G::ring_pixels);
+                                                loaded_pixels - oldest < G::ring_pixels);
     }
 
     int write_address() const { return load_address; }
@@ -148,7 +148,7 @@ template <class Cfg> class window {
     }
 
     // All pixels of the current window are in the ring.
-    bool ready() const { return !finished && loaded_pixels > newest(); }
+    bool ready() const { return !finished && loaded_pixels > newest; }
 
     // The current position lies outside the image: the zero code is read.
     bool padding() const {

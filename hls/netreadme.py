@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The README of a network's project: what it is, and an estimate before synthesis."""
+
+from hls.network import HlsNetwork
+from quant.bundle.names import shown
+
+_HEAD = """\
+# {name}
+
+Streaming HLS of the integer graph `{digest}` ({nodes} nodes). `vitis/` and `vivado/` are hls4ml
+projects for the two vendor tools (the second is left out when the plan uses ultra RAM, which Vivado
+HLS does not know); the kernels are `firmware/nnet_utils/nf_*.h`.
+
+    make csim          ap_int types, every output code compared with the golden vectors
+    make csim-plain    the same source with native integers, faster
+    make trace         records every node's output as traces/<node>.bin
+    make vitis         C simulation and synthesis in Vitis HLS
+    make vivado        the same in Vivado HLS
+
+No vendor tool has synthesised this; `II=1` of the inner loops is what they are written for, not a
+result. Ultra RAM of UltraScale+ devices has no initial contents: a tool may refuse a weight memory
+that is bound to it.
+
+## Estimate before synthesis
+
+Iterations per frame of every layer at an initiation interval of 1 (fill and drain left out). The
+slowest layer sets the interval: {interval:,} cycles, {fps:.1f} frames per second at {mhz:g} MHz
+(layer `{slowest}`). FIFO: places of the output stream, in beats.
+
+| layer | kernel | PE | SIMD | cycles | share of the slowest | FIFO |
+|---|---|---:|---:|---:|---:|---:|
+"""
+
+
+def network_readme(network: HlsNetwork) -> str:
+    """Return the text of ``README.md``."""
+    clock_hz = network.schedule.clock_hz
+    slowest = max(network.layers, key=lambda layer: layer.kernel.interval_cycles)
+    interval = slowest.kernel.interval_cycles
+    head = _HEAD.format(
+        name=network.name,
+        digest=network.graph.digest[:16],
+        nodes=len(network.graph.nodes),
+        interval=interval,
+        fps=clock_hz / interval,
+        mhz=clock_hz / 1e6,
+        slowest=slowest.name,
+    )
+    rows = []
+    for layer in network.layers:
+        kernel = layer.kernel
+        cycles = kernel.interval_cycles
+        depths = " ".join(map(str, layer.depths))
+        function = kernel.function.removeprefix("nf::")
+        rows.append(
+            f"| {shown(layer.name)} | {function} | {kernel.outputs[0].lanes} | "
+            f"{kernel.inputs[0].lanes} | {cycles:,} | {100 * cycles / interval:.0f} % | {depths} |"
+        )
+    return head + "\n".join(rows) + "\n"
