@@ -12,8 +12,8 @@ from typing import assert_never
 from hw.cells import node_cell
 from hw.conv_cell import linear_as_conv
 from hw.divisors import divisors
-from hw.geometry import conv_geometry
 from hw.foldings import Option, conv_options
+from hw.geometry import conv_geometry
 from quant.errors import PlanError
 from quant.graph import QGraph
 from quant.nodes import (

@@ -5,8 +5,8 @@ import pytest
 
 from hw.choices import converter_cost, lanes_of, node_choices
 from hw.devices import DEVICES, find_device
-from hw.network import build_network
 from hw.foldings import plan_foldings
+from hw.network import build_network
 from hw.plan_network import plan_network
 from hw.weight_memory import weight_shape, weight_styles
 from quant.errors import PlanError
