@@ -22,8 +22,8 @@ from hw.tokens.steps import Sink, Source
 from hw.tokens.tables import Tables, timed_tables
 from quant.errors import PlanError
 
-# Two coupled queues settle by the third frame; a network of many by a few more.
-MAX_FRAMES = 12
+# Frames until a network is taken as it is: it fills, then it settles.
+MAX_FRAMES = 40
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,8 +70,14 @@ class Times:
 
     @property
     def settled(self) -> bool:
-        """Whether every unit took as long for the last frame as for the one before."""
+        """Whether every unit took as long for the last frame as for the one before.
+
+        Counted only once the network is full: the first frame has left before the last two come in.
+        """
         if self.ends.shape[1] < 3:
+            return False
+        sources = [isinstance(unit.behaviour, Source) for unit in self.tokens.units]
+        if self.frame_ends[0] > self.ends[sources, -2].min():
             return False
         steps = np.diff(self.ends[:, -3:], axis=1)
         return bool(np.all(steps[:, 0] == steps[:, 1]))
@@ -119,6 +125,7 @@ def simulate_settled(
     tokens: TokenGraph,
     depths: Mapping[EdgeKey, int] | None = None,
     *,
+    pace_cycles: int = 0,
     max_frames: int = MAX_FRAMES,
 ) -> Times | Deadlock:
     """Run frames until two in a row take every unit equally long, at most ``max_frames``.
@@ -130,7 +137,7 @@ def simulate_settled(
     ends = np.zeros((len(tables.units), 0), np.int64)
     frames = 3
     while True:
-        times = _go_on(tokens, tables, ends, frames, 0)
+        times = _go_on(tokens, tables, ends, frames, pace_cycles)
         if isinstance(times, Deadlock) or times.settled or frames >= max_frames:
             return times
         ends = times.ends
@@ -173,5 +180,8 @@ def _go_on(
     for index in range(count):
         taken = ports[units[index, at.PORT_LO] : units[index, at.PORT_HI], at.FIRST]
         first[index] = taken.min() if taken.size else 0
-    held = {tokens.edges[e].key: int(units[u, at.MOST]) for e, u in tables.fifos.items()}
+    held: dict[EdgeKey, int] = {}
+    for edge, fifo in tables.fifos.items():
+        key = tokens.edges[edge].key
+        held[key] = max(held.get(key, 0), int(units[fifo, at.MOST]))
     return Times(tokens, all_ends[:count], first, held)
