@@ -1,24 +1,33 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``nibbleflow generate``: the network in SystemVerilog, HLS projects of the convolutions."""
+"""``nibbleflow generate``: the network in SystemVerilog and in HLS C++."""
 
 import re
 from pathlib import Path
 
 from rich.table import Table
 
-from hls import emit_conv_hls, write_project
+from hls import (
+    emit_conv_hls,
+    emit_network,
+    write_network_vectors,
+    write_project,
+)
+from hls import write_network as write_hls_network
 from hw.conv import emit_conv, rtl_sources
 from nibbleflow.folders import BuildFolder, whole_folder
 from nibbleflow.foldings import Aim, network_schedule, plan_schedule, ultra_filled
 from nibbleflow.networkfiles import write_network
 from nibbleflow.nodes import choose_convs
+from nibbleflow.pictures import load_frames
 from nibbleflow.progress import progress_bar
 from nibbleflow.result import Result
-from quant.bundle import load_bundle
+from quant.bundle import Bundle, load_bundle
 from quant.bundle.names import unique_stems
 from quant.graph import QGraph
 from quant.nodes import Conv
 from quant.schedule import Schedule
+from sim.golden import GoldenModel
+from sim.host import input_codes
 
 
 def generate(
@@ -33,13 +42,13 @@ def generate(
     max_macs: int | None = None,
     force: bool = False,
 ) -> Result:
-    """Write hardware sources: the whole network in RTL, convolutions one by one in HLS C++.
+    """Write hardware sources: the whole network in RTL and in HLS C++.
 
     Args:
         build: A build folder.
         rtl: Only SystemVerilog.
         hls: Only HLS C++ (neither: both).
-        nodes: ``all-convs``, or names joined by commas: these convolutions one by one, in RTL too.
+        nodes: ``all-convs``, or names joined by commas: these convolutions one by one.
         fps: Frames per second to fold the network for.
         board: Board whose clock and ultra RAM it is planned with.
         clock_mhz: Planned clock.
@@ -53,11 +62,12 @@ def generate(
         NibbleflowError: The build, a name or a folding is wrong, or hls4ml is missing.
     """
     folder = BuildFolder.existing(build)
-    graph = load_bundle(folder.bundle).graph
+    bundle = load_bundle(folder.bundle)
+    graph = bundle.graph
     chosen = choose_convs(graph, nodes or "all-convs")
     aim = Aim(fps, board, clock_mhz, max_macs)
     both = rtl == hls
-    whole = nodes is None and (both or rtl)
+    whole = nodes is None
     schedule = network_schedule(graph, aim) if whole else plan_schedule(graph, aim)
     written: list[Path] = []
     if both or rtl:
@@ -69,7 +79,10 @@ def generate(
         written += _files(folder.rtl)
     if both or hls:
         with whole_folder(folder.hls, force=force) as target:
-            _write_hls(graph, chosen, schedule, target)
+            if whole:
+                _write_hls_network(folder, bundle, schedule, target)
+            else:
+                _write_hls(graph, chosen, schedule, target)
         written += _files(folder.hls)
     files = [str(p.relative_to(folder.path)) for p in written]
     table = Table(title=f"{len(files):,} files in {folder.path}", box=None)
@@ -114,6 +127,22 @@ def _write_hls(graph: QGraph, nodes: tuple[Conv, ...], schedule: Schedule, targe
             )
             write_project(project, target / re.sub(r"^nf_", "", project.name))
             advance(1)
+
+
+def _write_hls_network(
+    folder: BuildFolder, bundle: Bundle, schedule: Schedule, target: Path
+) -> None:
+    """Write the network's project with one kept frame and its golden outputs as vectors."""
+    graph, fmt = bundle.graph, bundle.graph.input.output
+    network = emit_network(graph, schedule)
+    target.rmdir()
+    write_hls_network(network, target)
+    frame = load_frames(folder.frames)[0]
+    codes = input_codes(frame, bundle.host, fmt.scale, fmt.zero_point)[None]
+    golden = GoldenModel(graph).run(codes).tensors
+    expected = [(golden[n.name], graph.formats[n.name].bits) for n in graph.outputs]
+    for vectors in sorted(target.glob("*/tb_data")):
+        write_network_vectors(vectors, (codes, fmt.bits), expected)
 
 
 def _files(folder: Path) -> list[Path]:

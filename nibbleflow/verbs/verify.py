@@ -37,6 +37,8 @@ from sim.verify import (
     verify_whole,
 )
 from sim.verify.case import Case
+from sim.verify.hls_network import ENGINES as HLS_ENGINES
+from sim.verify.hls_network import verify_hls_network
 from sim.verify.verdict import judge
 
 HardwareEngine = Literal["rtl", "hls"]
@@ -61,10 +63,11 @@ def verify(
     """Compare every engine with the golden model, bit for bit.
 
     Without ``nodes`` whole frames run through the RTL of the whole network, and every code of
-    every node is compared; planned cycles must be the counted ones. In HLS C++, and in RTL with
-    ``nodes``, each convolution runs on its real weights and a real sub-map of its input activations
-    (two different frames, no reset between, idle sources and back-pressure), a few also at full
-    size. Torch on the lowered integers runs the whole network.
+    every node is compared; planned cycles must be the counted ones. So do they through the HLS C++
+    of the whole network, with ``ap_int`` types and with native integers. With ``nodes`` each
+    convolution runs on its real weights and a real sub-map of its input activations (two different
+    frames, no reset between, idle sources and back-pressure), a few also at full size. Torch on the
+    lowered integers runs the whole network.
 
     Args:
         build: A build folder.
@@ -113,8 +116,8 @@ def verify(
         return _finish(folder, verdicts, None, started, graph)
     chosen = choose_convs(graph, nodes or "all-convs")
     engines = _engines(rtl, hls)
-    # One by one, what does not run as a whole network.
-    single = [engine for engine in engines if engine == "hls" or nodes is not None]
+    # Named nodes run one by one, else the whole network.
+    single = engines if nodes is not None else ()
     verdicts = []
     if rtl == hls:
         verdicts += _torch_verdicts(graph, chosen, codes, replay)
@@ -146,6 +149,18 @@ def verify(
             waves=waves,
         )
         verdicts += network.nodes
+    if "hls" in engines and nodes is None:
+        with progress_bar("verifying the network in HLS", len(HLS_ENGINES)) as advance:
+            verdicts += verify_hls_network(
+                graph,
+                network_schedule(graph, aim),
+                codes,
+                folder.sim,
+                replay=lambda *_: (
+                    f"nibbleflow verify {build} --hls --frames {frames} --seed {seed}{aim.options}"
+                ),
+                progress=lambda: advance(1),
+            )
     return _finish(folder, verdicts, network, started, graph)
 
 
