@@ -41,6 +41,13 @@ _SIZES = (
     Column("ratio to FP16, every bit", "{honest_ratio:.2f}"),
     Column("ratio as published", "{published_ratio:.2f}"),
 )
+_DETECTOR = (
+    _BITS,
+    Column("float mAP / AP50 (%)", "{float_map_percent:.2f} / {float_map50_percent:.2f}"),
+    Column("fake-quantized (%)", "{fake_quant_map_percent:.2f} / {fake_quant_map50_percent:.2f}"),
+    Column("integer (%)", "{integer_map_percent:.2f} / {integer_map50_percent:.2f}"),
+    *_SIZES,
+)
 # Which figures of which benchmark stand in the README, in this order.
 COLUMNS: dict[str, tuple[Column, ...]] = {
     "demo": (
@@ -60,15 +67,8 @@ COLUMNS: dict[str, tuple[Column, ...]] = {
         Column("top-1 (%)", "{top1_percent:.1f}"),
         Column("known top-1 (%)", "{expected_top1_percent:.1f}"),
     ),
-    "yolov5n": (
-        _BITS,
-        Column("float mAP / AP50 (%)", "{float_map_percent:.2f} / {float_map50_percent:.2f}"),
-        Column(
-            "fake-quantized (%)", "{fake_quant_map_percent:.2f} / {fake_quant_map50_percent:.2f}"
-        ),
-        Column("integer (%)", "{integer_map_percent:.2f} / {integer_map50_percent:.2f}"),
-        *_SIZES,
-    ),
+    "yolov5n": _DETECTOR,
+    "yolox_nano": _DETECTOR,
     "verify": (
         _BITS,
         Column("engines", "{engines}"),

@@ -44,7 +44,15 @@ def quantize_demo(runner: Runner, weight_bits: int, act_bits: int) -> Build:
 
 def quantize_yolov5n(runner: Runner, weight_bits: int, act_bits: int) -> Build:
     """Quantize the real YOLOv5n on the calibration images."""
-    return _quantize(runner, weight_bits, act_bits, YOLOV5N, "--calib", CALIBRATION)
+    return quantize_photographs(runner, weight_bits, act_bits, YOLOV5N, CALIBRATION)
+
+
+def quantize_photographs(
+    runner: Runner, weight_bits: int, act_bits: int, model: str, *folders: str
+) -> Build:
+    """Quantize ``model`` on the images of some folders."""
+    calib = [argument for folder in folders for argument in ("--calib", folder)]
+    return _quantize(runner, weight_bits, act_bits, model, *calib)
 
 
 def build_row(runner: Runner, build: Build) -> Row:

@@ -178,7 +178,8 @@ def test_missing_data_is_skipped_by_name(checkout, program, capsys):
 def test_an_unknown_name_is_refused(checkout, capsys):
     assert main(["speed"], root=checkout) == 2
     assert capsys.readouterr().err == (
-        "error: no benchmark 'speed'; choose demo, float, yolov5n, verify, golden\n"
+        "error: no benchmark 'speed'; choose demo, float, yolov5n, yolox_nano, verify, golden, "
+        "faults, deadlock\n"
     )
 
 
@@ -251,6 +252,15 @@ def test_golden_speed_without_frames_is_refused(tmp_path, bundle, capsys):
 
 
 def test_names_and_needs_are_those_of_the_real_data():
-    assert [b.name for b in BENCHMARKS] == ["demo", "float", "yolov5n", "verify", "golden"]
+    assert [b.name for b in BENCHMARKS] == [
+        "demo",
+        "float",
+        "yolov5n",
+        "yolox_nano",
+        "verify",
+        "golden",
+        "faults",
+        "deadlock",
+    ]
     assert demo.BENCHMARK.needs == ()
     assert all(path.startswith("../shared/data/") for path in yolov5n.BENCHMARK.needs)
