@@ -2,12 +2,15 @@
 """verify and generate: engines that agree, one that does not, and engines that are not here."""
 
 import json
+import re
 
 import numpy as np
 import pytest
 
 import nibbleflow.verbs.verify as verb
+from quant.bundle import load_bundle
 from quant.errors import ToolError
+from quant.nodes import Input, Output
 
 NODE = "model.9.conv"
 ROW_KEYS = {"name", "engine", "values", "mismatches", "distinct", "saturated"}
@@ -135,3 +138,86 @@ def test_generate(cli, build, tmp_path, tree):
     for name in ("generate.run.toml",):
         again.pop(name), found.pop(name)
     assert again == found
+
+
+@pytest.mark.rtl
+def test_whole_network_in_rtl(cli, build, tmp_path):
+    done = cli("verify", build, "--rtl", "--json", tmp_path / "v.json")
+    assert done.code == 0, done.out + done.err
+    values = json.loads((tmp_path / "v.json").read_text())
+    assert values["engines"] == ["golden", "rtl"]
+    assert values["mismatches"] == values["failures"] == 0
+    rows = values["nodes"]
+    graph = load_bundle(build / "bundle").graph
+    assert [r["name"] for r in rows] == [
+        n.name for n in graph.nodes if not isinstance(n, Input | Output)
+    ]
+    # Three frames at full speed and two with pauses.
+    assert all(r["values"] == 5 * np.prod(graph.shapes[r["name"]]) for r in rows)
+    assert all(set(r) >= ROW_KEYS and r["engine"] == "rtl" for r in rows)
+    assert values["values"] == sum(r["values"] for r in rows)
+    assert values["interval_counted"] == values["interval_planned"] > 0
+    assert values["latency_counted"] == values["latency_planned"] > 0
+    assert [run["frames"] for run in values["runs"]] == [3, 2]
+    assert values["cycles"] == sum(run["cycles"] for run in values["runs"])
+    assert values["macs_per_second"] > 0
+    assert min(values["build_seconds"], values["sim_seconds"]) > 0
+    assert values["first"] is None
+    assert "2/2 engines bit-identical (golden = whole-network rtl)" in done.out
+    assert f"planned {values['interval_planned']:,}, counted {values['interval_planned']:,}" in (
+        done.out
+    )
+
+
+@pytest.mark.rtl
+def test_replay_of_one_frame(cli, build, tmp_path):
+    done = cli(
+        "verify", build, "--rtl", "--nodes", NODE, "--frame", 1, "--json", tmp_path / "v.json"
+    )
+    assert done.code == 0, done.out + done.err
+    (row,) = json.loads((tmp_path / "v.json").read_text())["nodes"]
+    assert (row["name"], row["engine"], row["case"]) == (NODE, "rtl", "cell alone, full size")
+    assert row["values"] == 5 * 48 * 100
+    assert row["counted_interval"] == row["planned_interval"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            ("--frame", 0),
+            "--frame replays nodes in RTL; name them with --nodes, without --hls",
+        ),
+        (
+            ("--frame", 0, "--nodes", NODE, "--hls"),
+            "--frame replays nodes in RTL; name them with --nodes, without --hls",
+        ),
+        (("--frame", 2, "--nodes", NODE), "--frame 2 must be 0 to 1"),
+        (
+            ("--fps", 30, "--max-macs", 64),
+            "--fps and --max-macs are two targets of one plan; give one",
+        ),
+        (("--clock", -1), "--clock -1 must be positive"),
+    ],
+)
+def test_bad_plans_and_replays(cli, build, options, message):
+    done = cli("verify", build, *options)
+    assert (done.code, done.error) == (1, message)
+
+
+def test_generate_the_whole_network(cli, build, tmp_path, tree):
+    record = tmp_path / "g.json"
+    done = cli("generate", build, "--rtl", "--max-macs", 64, "--json", record)
+    assert done.code == 0, done.err
+    found = tree(build)
+    assert json.loads(record.read_text())["files"] == sorted(n for n in found if n[:4] == "rtl/")
+    listed = found["rtl/files.f"].decode().split()
+    assert listed[-1] == "demo_top.sv"
+    assert all(f"rtl/{name}" in found for name in listed)
+    top = found["rtl/demo_top.sv"].decode()
+    assert load_bundle(build / "bundle").graph.digest in top
+    assert "module demo_top (" in top
+    # Every memory image that the top names is there, and none besides.
+    named = set(re.findall(r'"(\w+\.mem)"', top))
+    assert named == {n.removeprefix("rtl/") for n in found if re.fullmatch(r"rtl/\w+\.mem", n)}
+    assert "| `s_axis_0` |" in found["rtl/README.md"].decode()
