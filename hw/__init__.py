@@ -3,7 +3,7 @@
 
 The whole network::
 
-    schedule = plan_network(graph, fps=30, device=find_device("zcu104"))
+    schedule = plan(graph, fps=30, device=find_device("zcu104"))
     project = emit_rtl(graph, schedule)         # project.files: the top and its .mem texts
     cells = rtl_sources()                       # hand-written modules it needs
     network = build_network(graph, schedule)    # cells and edges, with their token-level models
@@ -26,10 +26,12 @@ from hw.foldings import plan_foldings
 from hw.geometry import ConvGeometry, conv_geometry
 from hw.network import Edge, Network, build_network
 from hw.plan_network import plan_network
+from hw.planning import CompletePlan, complete_schedule, plan
 from hw.rtl_project import RtlProject, Tap
 
 __all__ = [
     "DEVICES",
+    "CompletePlan",
     "ConvCycles",
     "ConvGeometry",
     "Device",
@@ -38,12 +40,14 @@ __all__ = [
     "RtlProject",
     "Tap",
     "build_network",
+    "complete_schedule",
     "conv_cycles",
     "conv_geometry",
     "emit_conv",
     "emit_network",
     "emit_rtl",
     "find_device",
+    "plan",
     "plan_foldings",
     "plan_network",
     "rtl_sources",

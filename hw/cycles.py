@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Exact cycles of the convolution cell, by the recurrence that its counters follow.
+"""Exact cycles of the convolution cell: the recurrences of ``hw.process`` for this one cell.
 
-With the source always valid and the sink always ready two things wait: a window for the last pixel
+It gives what ``hw.timing`` gives for the cell alone, window by window instead of beat by beat. With
+the source always valid and the sink always ready two things wait: a window for the last pixel
 that it needs, and an input pixel for a free place in the line buffer. Pixels are numbered in stream
 order without a break between frames. With P the pixels of the buffer, b the beats of a pixel, c
 the cycles of a window:
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from hw.geometry import ConvGeometry, conv_geometry
+from hw.window import Window
 from quant.nodes import Conv
 from quant.schedule import Folding
 
@@ -71,7 +73,8 @@ def geometry_cycles(geometry: ConvGeometry) -> ConvCycles:
 def _last_starts(g: ConvGeometry) -> Iterator[int]:
     """Yield the start cycle of every frame's last window; cycle 0 takes the first input beat."""
     beats, cycles, places = g.channel_folds, g.pixel_cycles, g.buffer_pixels
-    windows = list(_windows(g))
+    needs, frees = Window(g.height, g.width, g.kernel, g.stride, g.padding).counts()
+    windows = list(zip(needs.tolist(), frees.tolist(), strict=True))
     pixels = g.height * g.width
     written: list[int] = []  # last beat of each pixel
     freed_at: list[int] = []  # first cycle in which the place of each pixel is free again
@@ -91,22 +94,3 @@ def _last_starts(g: ConvGeometry) -> Iterator[int]:
                 freed_at.extend([start + cycles] * more)
         yield start
         base += pixels
-
-
-def _windows(g: ConvGeometry) -> Iterator[tuple[int, int]]:
-    """Yield per window the pixels of the frame needed for it and those free after it."""
-    (kh, kw), (sh, sw), (top, left, _, _) = g.kernel, g.stride, g.padding
-    for y in range(g.out_height):
-        corner_y = y * sh - top
-        last_row = min(corner_y + kh, g.height) - 1
-        last_line = y == g.out_height - 1
-        for x in range(g.out_width):
-            corner_x = x * sw - left
-            needed = last_row * g.width + min(corner_x + kw, g.width)
-            if x == g.out_width - 1:
-                free = g.height if last_line else max(corner_y + sh, 0)
-                yield needed, free * g.width
-            elif last_line or corner_y + sh > 0:
-                yield needed, max(corner_y, 0) * g.width + max(corner_x + sw, 0)
-            else:
-                yield needed, 0

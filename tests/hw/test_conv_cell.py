@@ -9,6 +9,8 @@ import pytest
 from hw.conv_cell import conv_cell, conv_process, linear_as_conv, linear_cell
 from hw.cycles import conv_cycles
 from hw.geometry import conv_geometry
+from hw.timing import Times, simulate_settled
+from hw.tokens import cell_graph
 from quant.errors import PlanError
 from quant.nodes import Conv, Linear
 from quant.samples import sample_codes, sample_conv, sample_graph
@@ -36,6 +38,16 @@ def layer(name):
     arguments, options, size, folding = LAYERS[name]
     node, source = sample_conv(11, *arguments, **options)
     return node, source, (arguments[0], *size), Folding(*folding)
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_engine_has_the_cycles_of_the_recurrence(name):
+    node, source, shape, folding = layer(name)
+    times = simulate_settled(cell_graph(name, conv_cell(node, shape, source, folding, "")))
+    assert isinstance(times, Times)
+    planned = conv_cycles(node, shape, folding)
+    assert times.interval_cycles == planned.interval_cycles
+    assert times.latency_cycles == planned.latency_cycles
 
 
 @pytest.mark.parametrize("name", LAYERS)
