@@ -31,6 +31,7 @@ class LayerSummary:
         weights: Number of weights.
         weight_bits: Stored bits of a weight code; 0 without weights.
         act_bits: Bits of an output code.
+        decoded_bits: Bits of the largest value that a code decodes to; more behind a codebook.
         scheme: Weight scheme; empty without weights.
         granularity: Weight granularity; empty without weights.
         weight_sqnr_db: Weight SQNR; null where it was not measured.
@@ -48,6 +49,7 @@ class LayerSummary:
     weights: int
     weight_bits: int
     act_bits: int
+    decoded_bits: int
     scheme: str
     granularity: str
     weight_sqnr_db: float | None
@@ -73,6 +75,7 @@ class LayerSummary:
             "weights": self.weights,
             "weight_bits": self.weight_bits,
             "act_bits": self.act_bits,
+            "decoded_bits": self.decoded_bits,
             "scheme": self.scheme,
             "granularity": self.granularity,
             "weight_sqnr_db": self.weight_sqnr_db,
@@ -267,6 +270,7 @@ def _layer(
         weights=int(owner.weights.codes.size) if owner else 0,
         weight_bits=owner.weights.bits if owner else 0,
         act_bits=graph.formats[node.name].bits,
+        decoded_bits=graph.formats[node.name].decoded_bits,
         scheme=owner.weights.scheme if owner else "",
         granularity=str(owner.weights.granularity) if owner else "",
         weight_sqnr_db=_finite(record.weight_sqnr_db) if record else None,

@@ -66,6 +66,7 @@ def test_rows_follow_the_graph(bundle, summary):
     for node, row in zip(nodes, summary.layers, strict=True):
         assert row.shape == graph.shapes[node.name]
         assert row.act_bits == graph.formats[node.name].bits
+        assert row.decoded_bits == graph.formats[node.name].decoded_bits
         weighty = isinstance(node, Conv | Linear)
         assert (row.weights > 0, row.macs > 0, row.accumulator_bits is not None) == (weighty,) * 3
         assert row.stored_bits == sum(x.bits for x in honest_bits(graph) if x.node == node.name)
@@ -82,7 +83,8 @@ def test_json_has_the_promised_keys_and_no_nan(summary):
     assert first["name"] == "stem"
     assert first["memory_bits"]["weight_codes"] == 8 * 3 * 9 * 4
     assert set(first) == {
-        "name", "kind", "shape", "macs", "weights", "weight_bits", "act_bits", "scheme",
+        "name", "kind", "shape", "macs", "weights", "weight_bits", "act_bits", "decoded_bits",
+        "scheme",
         "granularity", "weight_sqnr_db", "sqnr_db", "dead_filters", "memory_bits",
         "accumulator_bits", "pe", "simd", "planned_interval_cycles", "planned_latency_cycles",
     }  # fmt: skip
