@@ -25,12 +25,13 @@ from quant.ptq.steps import Step
 
 Images = npt.NDArray[np.float32]
 
-# Even steps whose rounding alone costs the outputs more than this share of their energy (33 dB)
+# Even steps whose rounding alone costs the outputs more than this share of their energy (37 dB)
 # are replaced; a codebook at a quarter of it needs no wider grid.
-COSTLY = 5e-4
+COSTLY = 2e-4
 GOOD_SHARE = 0.25
-# A table has two bits more than a codebook's entry is wide, so it doubles with every bit.
-WIDEST = 13
+# A table has two bits more than a codebook's entry is wide (at most 16), so it doubles with every
+# bit; here it must still be finer than the codebook's smallest step.
+WIDEST = 15
 # What a sum may need without its bias: one bit below the contract's 32 with their sign.
 SUM_BITS = 30
 IMPORTANCE_IMAGES = 4

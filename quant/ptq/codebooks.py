@@ -27,7 +27,7 @@ BINS = 1 << 16
 SHARES = (1.0, 0.5, 0.25, 0.125)
 ITERATIONS = 60
 # Bins averaged for the first guess, and its share of evenly spread levels.
-SMOOTHED_BINS = 64
+SMOOTHED_BINS = 512
 EVEN_SHARE = 0.02
 # A narrower grid is good enough within 1 dB of the best one.
 GOOD_ENOUGH = 10.0**0.1
