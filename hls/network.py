@@ -74,8 +74,7 @@ def emit_network(graph: QGraph, schedule: Schedule) -> HlsNetwork:
         schedule: Folding of every node but outputs, FIFO depths, memory styles.
 
     Raises:
-        PlanError: The schedule is of another graph, lacks a node, or does not fit one; or a tensor
-            has no reader.
+        PlanError: The schedule is of another graph, lacks a node, or does not fit one.
     """
     if schedule.graph_digest != graph.digest:
         raise PlanError(
@@ -179,11 +178,6 @@ class _Builder:
     def _spread(self, node: Node, stream: Stream, name: str, layer: Layer | None) -> None:
         """Add ``layer`` and connect its output to all readers, through a fork if needed."""
         readers = self.readers[node.name]
-        if not readers:
-            raise PlanError(
-                f"'{node.name}' has no reader; a stream that nobody reads stops the hardware; "
-                "make it an output or leave it out"
-            )
         depths, styles = [], []
         for reader in readers:
             edge = (node.name, reader.node.name)

@@ -10,7 +10,8 @@ import pytest
 
 import hls
 from hls.cell import constants_of, fold_conv
-from hls.header import data_header, pack_weights
+from hls.convolution import conv_kernel, pack_weights
+from hls.header import data_header
 from quant.errors import PlanError
 from quant.samples import sample_conv
 from quant.schedule import Folding
@@ -61,16 +62,34 @@ def test_refuses_what_it_does_not_build(options: dict, folding: Folding, message
     assert str(caught.value) == message
 
 
-def test_refuses_group_multipliers() -> None:
-    node, source = sample_conv(1, 8, 8, granularity=Granularity.C_SHAPE)
-    largest = int(node.weights.multipliers.max())
-    assert largest > 1
-    with pytest.raises(PlanError) as caught:
-        fold_conv(node, source, (8, 6, 6), Folding(4, 4))
-    assert str(caught.value) == (
-        f"'conv' has c-shape-wise group multipliers up to {largest}; the HLS cell builds 1; "
-        "quantize it layer- or filter-wise for --hls"
-    )
+# Granularity, shape of the memory at PE 4 and SIMD 2 of 12 filters, 8 channels, 3 x 3.
+GROUPS = [
+    (Granularity.LAYER, (1, 1)),
+    (Granularity.FILTER, (3, 4)),
+    (Granularity.CHANNEL, (4, 2)),
+    (Granularity.F_SHAPE, (36, 2)),
+    (Granularity.C_SHAPE, (27, 4)),
+]
+
+
+@pytest.mark.parametrize(("granularity", "shape"), GROUPS)
+def test_group_memory_holds_every_group_where_the_kernel_looks(
+    granularity: Granularity, shape: tuple[int, int]
+) -> None:
+    node, source = sample_conv(1, 8, 12, granularity=granularity)
+    cell = fold_conv(node, source, (8, 6, 6), Folding(4, 2))
+    numbers = np.arange(node.weights.selectors.size, dtype=np.uint8)
+    groups = numbers.reshape(node.weights.selectors.shape)
+    memory = cell.group_memory(groups)
+    assert memory.shape == shape
+    by_filter, by_position, by_channel = cell.groups_by
+    full = np.broadcast_to(groups, node.weights.shape)
+    for f, c, ky, kx in np.ndindex(*node.weights.shape):
+        row = f // 4 if by_filter else 0
+        row = row * 9 + ky * 3 + kx if by_position else row
+        row = row * 4 + c // 2 if by_channel else row
+        lane = f % 4 if by_filter else (c % 2 if by_channel else 0)
+        assert memory[row, lane] == full[f, c, ky, kx]
 
 
 @pytest.mark.parametrize(("pe", "simd", "bits"), [(4, 4, 4), (1, 1, 3), (3, 3, 5), (2, 9, 8)])
@@ -97,8 +116,9 @@ def test_packed_weights_hold_every_code_where_the_header_says(
 def test_header_text_is_constant_and_carries_no_path() -> None:
     node, source = sample_conv(1, 4, 4, table=True)
     cell = fold_conv(node, source, (4, 4, 4), Folding(2, 2))
-    text = data_header(cell, "demo", "note")
-    assert text == data_header(cell, "demo", "note")
+    arrays = conv_kernel(cell).arrays
+    text = data_header(arrays, "demo", ("note",))
+    assert text == data_header(arrays, "demo", ("note",))
     assert "static const uint16_t demo_weights[36][1]" in text
     assert f"static const unsigned short demo_activation[{1 << node.requant.bits}]" in text
 
@@ -158,7 +178,7 @@ def test_window_walk_takes_the_planned_iterations(tmp_path: Path) -> None:
         members = "".join(
             f"static const int {k} = {v};" for k, v in constants_of(cells[-1]).items()
         )
-        structs += f"struct c{index} {{ {members} }};\n"
+        structs += f"struct c{index} {{ typedef nf::ap_types types; {members} }};\n"
     calls = "".join(f"walk<c{i}>();" for i in range(len(cells)))
     (tmp_path / "walk.cpp").write_text(f"{HARNESS}{structs}int main() {{ {calls} }}\n")
     ap_types = Path(hls4ml.__file__).parent / "templates" / "vivado" / "ap_types"

@@ -31,6 +31,7 @@ def literal_conv(node: Conv, source: TensorFormat, frame: np.ndarray) -> np.ndar
     columns = (width + left + right - kw) // node.stride[1] + 1
     shape = node.weights.codes.shape
     selector = np.broadcast_to(node.weights.selectors, shape).tolist()
+    factors = np.broadcast_to(node.weights.multipliers, shape).tolist()
     codes, tables = node.weights.codes.tolist(), node.weights.tables.tolist()
     values = [[[book[q] for q in row] for row in plane] for plane in frame.tolist()]
     out = np.zeros((filters, rows, columns), np.int64)
@@ -43,10 +44,12 @@ def literal_conv(node: Conv, source: TensorFormat, frame: np.ndarray) -> np.ndar
                 for c in range(per_group):
                     for ky in range(kh):
                         for kx in range(kw):
+                            weight = tables[selector[f][c][ky][kx]][codes[f][c][ky][kx]]
+                            weight *= factors[f][c][ky][kx]
                             y, x = oy * node.stride[0] + ky - top, ox * node.stride[1] + kx - left
                             inside = 0 <= y < height and 0 <= x < width
                             a = values[base + c][y][x] if inside else source.zero_point
-                            acc += a * tables[selector[f][c][ky][kx]][codes[f][c][ky][kx]]
+                            acc += a * weight
                 # Python's // floors, which is the arithmetic shift.
                 y_code = (acc * m + (1 << (s - 1))) // (1 << s) + int(node.requant.zero_point[f])
                 y_code = min(max(y_code, node.requant.low), node.requant.high)
@@ -128,6 +131,18 @@ CASES = {
         (2, 2),
         {"filters": 4, "kernel": 5, "padding": 4, "table": True},
     ),
+    "channel_wise": ((4, 5, 5), (2, 2), {"filters": 4, "granularity": Granularity.CHANNEL}),
+    "f_shape": ((4, 5, 5), (2, 2), {"filters": 4, "granularity": Granularity.F_SHAPE}),
+    "c_shape_grouped": (
+        (4, 5, 5),
+        (2, 1),
+        {"filters": 8, "groups": 2, "granularity": Granularity.C_SHAPE, "scheme": "codebook"},
+    ),
+    "c_shape_depthwise": (
+        (4, 5, 5),
+        (2, 1),
+        {"filters": 4, "groups": 4, "granularity": Granularity.C_SHAPE},
+    ),
     "row_ranges": ((4, 5, 5), (4, 2), {"filters": 8, "act_bits": 4, "output": ROWS}),
 }
 
@@ -141,7 +156,7 @@ def test_equals_literal_loops(case: str, tmp_path: Path) -> None:
     assert len(np.unique(outputs)) > 3  # a constant output would prove nothing
 
 
-@pytest.mark.parametrize("case", ["dense_a4_table", "grouped_pwlq_w5"])
+@pytest.mark.parametrize("case", ["dense_a4_table", "grouped_pwlq_w5", "f_shape"])
 def test_plain_integers_give_the_same_codes(case: str, tmp_path: Path) -> None:
     shape, (pe, simd), options = CASES[case]
     node, source = sample_conv(len(case), shape[0], **options)

@@ -91,8 +91,8 @@ class TestWritten:
         assert "set clock_period 4.0" in tcl
         assert 'set backend "vitis"' in tcl
         top = (folder / "firmware" / "demo.cpp").read_text()
-        assert "#pragma HLS INTERFACE axis port=frame,layer2_out" in top
-        assert "nf::conv<input_t, result_t, config2>(frame, layer2_out, demo_weights," in top
+        assert "#pragma HLS INTERFACE axis port=frame,result_stream" in top
+        assert "nf::conv<config2>(frame, result_stream, demo_weights," in top
         defines = (folder / "firmware" / "defines.h").read_text()
         assert "typedef nnet::array<ap_uint<4>, 2*1> input_t;" in defines
         assert "typedef nnet::array<ap_uint<4>, 4*1> result_t;" in defines
