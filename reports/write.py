@@ -11,6 +11,7 @@ from quant.bundle.folder import write_folder
 from quant.floatgraph import FloatGraph
 from reports.figures import ImageFormat, render
 from reports.histograms import chosen_layers, histogram_plot
+from reports.network import NetworkSummary, cycle_plot, cycle_table, fifo_plot, fifo_table
 from reports.plots import cycles_plot, memory_plot, sqnr_plot
 from reports.summary import Summary
 from reports.tables import summary_tables, text_of
@@ -27,6 +28,7 @@ def write_report(
     float_graph: FloatGraph,
     directory: Path,
     *,
+    network: NetworkSummary | None = None,
     formats: tuple[ImageFormat, ...] = ("png",),
 ) -> tuple[Path, ...]:
     """Write the report of a bundle; an older report in ``directory`` is replaced.
@@ -36,6 +38,7 @@ def write_report(
         bundle: The bundle; its weights are drawn.
         float_graph: The fused float network beside it.
         directory: The report folder.
+        network: FIFO depths and cycles of the whole network, or ``None``: nothing is said of them.
         formats: Image formats of the plots.
 
     Returns:
@@ -45,7 +48,7 @@ def write_report(
         BundleError: The folder holds files that are no report's, or cannot be written.
         GraphError: The float network belongs to another build.
     """
-    files = report_files(summary, bundle, float_graph, formats)
+    files = report_files(summary, bundle, float_graph, formats, network)
     return write_folder(directory, files.items(), suffixes=SUFFIXES, force=True)
 
 
@@ -54,6 +57,7 @@ def report_files(
     bundle: Bundle,
     float_graph: FloatGraph,
     formats: tuple[ImageFormat, ...] = ("png",),
+    network: NetworkSummary | None = None,
 ) -> dict[str, bytes]:
     """Return the files of the report by name: the same input gives the same bytes.
 
@@ -64,7 +68,14 @@ def report_files(
         "summary.json": json_text(summary).encode(),
         "tables.txt": text_of(summary_tables(summary)).encode(),
     }
-    for name, draw in _plots(summary, bundle, float_graph).items():
+    plots = _plots(summary, bundle, float_graph)
+    if network is not None:
+        found = network
+        files["network.json"] = (json.dumps(network.to_json(), indent=1) + "\n").encode()
+        files["network.txt"] = text_of((fifo_table(network), cycle_table(network))).encode()
+        plots["fifos"] = lambda: fifo_plot(found)
+        plots["utilisation"] = lambda: cycle_plot(found)
+    for name, draw in plots.items():
         for image_format in formats:
             files[f"{name}.{image_format}"] = render(draw, image_format)
     return files
