@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Emit a whole network: one SystemVerilog top that instantiates and wires, and its memory images."""
+"""Emit a whole network: one SystemVerilog top, which instantiates and wires, and memory images."""
 
 import numpy as np
 
