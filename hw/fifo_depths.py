@@ -142,30 +142,27 @@ def throughput_depths(
     """
     held, frames = _paced_occupancy(tokens, minimal, target_cycles)
     enough = {key: max(depth, minimal[key]) for key, depth in held.items()}
-    interval = _interval(tokens, enough, frames)
-    if interval > target_cycles:
-        return ThroughputDepths(enough, target_cycles, interval, bottleneck)
     # Where the least depth is a wire the cells' own places are often enough.
-    best = enough
-    wires = {key: depth if minimal[key] else 0 for key, depth in enough.items()}
-    if _interval(tokens, wires, frames) <= target_cycles:
-        best = wires
-    low, high = 0, 1 << NARROWINGS
+    best = {key: depth if minimal[key] else 0 for key, depth in enough.items()}
+    interval = _interval(tokens, best, frames)
+    if interval > target_cycles:
+        best = enough
+        interval = _interval(tokens, best, frames)
+    if interval > target_cycles:
+        return ThroughputDepths(best, target_cycles, interval, bottleneck)
+    depths, low, high = best, 0, 1 << NARROWINGS
     while high - low > 1:
         middle = (low + high) // 2
         trial = {
             key: minimal[key] + ((depth - minimal[key]) * middle >> NARROWINGS)
             for key, depth in best.items()
         }
-        if _interval(tokens, trial, frames) <= target_cycles:
-            high = middle
+        narrowed = _interval(tokens, trial, frames)
+        if narrowed <= target_cycles:
+            depths, interval, high = trial, narrowed, middle
         else:
             low = middle
-    depths = {
-        key: minimal[key] + ((depth - minimal[key]) * high >> NARROWINGS)
-        for key, depth in best.items()
-    }
-    return ThroughputDepths(depths, target_cycles, _interval(tokens, depths, frames), bottleneck)
+    return ThroughputDepths(depths, target_cycles, interval, bottleneck)
 
 
 def _paced_occupancy(
