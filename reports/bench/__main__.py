@@ -16,7 +16,7 @@ from rich.table import Table
 
 from quant.errors import NibbleflowError
 from reports import readme
-from reports.bench import deadlock, demo, faults, floats, golden, verify, yolov5n, yolox_nano
+from reports.bench import deadlock, demo, faults, floats, golden, hls, verify, yolov5n, yolox_nano
 from reports.bench.benchmark import Benchmark
 from reports.bench.record import BenchRecord, Figure, write_record
 from reports.bench.runner import Runner
@@ -29,6 +29,7 @@ BENCHMARKS = (
     yolox_nano.BENCHMARK,
     verify.BENCHMARK,
     golden.BENCHMARK,
+    hls.BENCHMARK,
     faults.BENCHMARK,
     deadlock.BENCHMARK,
 )

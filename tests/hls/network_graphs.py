@@ -69,7 +69,6 @@ def corners() -> tuple[QGraph, Schedule]:
         1, 3, 12, act_bits=5, table=True, names=("conv", "x"), source=sample_format(3, 8),
         output=sample_format(12, 5, codebook=True, zero=3),
     )  # fmt: skip
-    book = conv.output
     plain = sample_format(12, 6, zero=20)
     mean = sample_format(12, 5, zero=11)
     requant = Requantizer(
