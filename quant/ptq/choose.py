@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which tensors get a codebook: those whose even steps would cost the outputs too much.
+"""Which range a tensor's even steps cover, and which tensors get a codebook instead.
 
-Only tables can make the codes of a codebook, so every maker of the tensor must be a convolution or
-linear layer with an activation table, and nothing may be requantized into it.
+Of the full range and the clipped one of least squared error, the one that costs the outputs less
+wins. A codebook replaces even steps that would still cost them too much. Only tables can make its
+codes, so every maker of the tensor must be a convolution or linear layer with an activation table,
+and nothing may be requantized into it.
 """
 
 import math
@@ -17,7 +19,7 @@ from quant.floatgraph import FloatConv, FloatGraph, FloatLinear
 from quant.ptq.calibrate import Statistics
 from quant.ptq.codebooks import Codebook, WeightedHistogram, fit_codebook, levels_of
 from quant.ptq.executor import FloatExecutor
-from quant.ptq.formats import FormatPlan, owner_steps
+from quant.ptq.formats import FormatPlan, format_of, owner_steps
 from quant.ptq.importance import output_importance
 from quant.ptq.observers import RealRange
 from quant.ptq.settings import MAX_WEIGHT_BITS, QuantizeSettings
@@ -41,13 +43,14 @@ NAMED_IN_NOTE = 8
 
 @dataclass(frozen=True)
 class _Candidate:
-    """Tensors of one format that a codebook could replace.
+    """Tensors of one format that can be chosen here.
 
     Attributes:
         names: Steps of the class.
         makers: Float tensors whose values decide.
         real: Range of all of them.
-        widest: Largest width of an entry, so that every reader's sum fits.
+        widest: Largest width of a codebook's entry, so that every reader's sum fits; 0 where no
+            codebook can be.
     """
 
     names: tuple[str, ...]
@@ -75,7 +78,7 @@ def choose_codebooks(
         images: float32 [N, C, H, W] calibration images; the first few are run again.
     """
     candidates = _candidates(graph, steps, plan, statistics) if settings.codebook == "auto" else ()
-    if not candidates:
+    if not any(c.widest for c in candidates):  # no activation table: nothing to gain here
         return plan
     makers = {m for c in candidates for m in c.makers}
     importance = output_importance(graph, makers, images[:IMPORTANCE_IMAGES])
@@ -84,10 +87,18 @@ def choose_codebooks(
     chosen: list[tuple[float, str]] = []
     for candidate, histogram in zip(candidates, histograms, strict=True):
         first = candidate.names[0]
+        bits = formats[first].bits
         even = histogram.error(levels_of(formats[first]))
-        if even <= COSTLY:
+        if settings.observer == "auto":
+            clipped = format_of(_clipped(candidate, statistics, bits), bits, 1)
+            error = histogram.error(levels_of(clipped))
+            if error < even:
+                even = error
+                for name in candidate.names:
+                    formats[name] = clipped.with_channels(formats[name].channels)
+        if even <= COSTLY or not candidate.widest:
             continue
-        book = fit_codebook(histogram, formats[first].bits, candidate.widest, COSTLY * GOOD_SHARE)
+        book = fit_codebook(histogram, bits, candidate.widest, COSTLY * GOOD_SHARE)
         if book is None or book.error >= even:
             continue
         for name in candidate.names:
@@ -106,17 +117,27 @@ def _candidates(
     for names in plan.classes:
         members = [by_name[n] for n in names]
         makers = [s for s in members if s.name in owners]
-        if any(s.is_output for s in members) or targets.intersection(names):
+        if not makers or any(s.is_output for s in members):
             continue
-        if not makers or not all(s.needs_table for s in makers):
-            continue
+        tables = all(s.needs_table for s in makers) and not targets.intersection(names)
         real = statistics.observers[makers[0].result].extremes
         for maker in makers[1:]:
             real = real.union(statistics.observers[maker.result].extremes)
         if real.width > 0.0:
-            widest = min(WIDEST, SUM_BITS - MAX_WEIGHT_BITS - _addend_bits(graph, members))
+            fits = SUM_BITS - MAX_WEIGHT_BITS - _addend_bits(graph, members)
+            widest = min(WIDEST, fits) if tables else 0
             found.append(_Candidate(names, tuple(s.result for s in makers), real, widest))
     return tuple(found)
+
+
+def _clipped(candidate: _Candidate, statistics: Statistics, bits: int) -> RealRange:
+    """Return the union of the makers' ranges of least squared error."""
+    first, *others = (
+        statistics.observers[maker].real_range("mse", bits, 100.0) for maker in candidate.makers
+    )
+    for other in others:
+        first = first.union(other)
+    return first
 
 
 def _addend_bits(graph: FloatGraph, members: list[Step]) -> int:

@@ -92,7 +92,8 @@ class QuantizeSettings:
         weight_clip: Range of a weight group: its extremes (``minmax``), the clipped range of least
             squared error (``mse``), or ``auto``: ``mse`` below 6 bits, ``minmax`` from 6 bits on.
         observer: Range of an activation: ``minmax``, ``percentile``, ``mse`` (least squared error),
-            or ``auto``: ``mse`` below 7 bits, ``minmax`` from 7 bits on.
+            or ``auto``: ``mse`` below 7 bits, ``minmax`` from 7 bits on, or whichever of the two
+            costs the outputs less where codebooks are weighed.
         percentile: Share kept by the ``percentile`` observer, in percent.
         codebook: ``auto`` gives a tensor a codebook where even steps would cost the outputs too
             much; ``never`` keeps even steps everywhere.
