@@ -15,6 +15,9 @@ One convolution at a time:
     program = compile_csim(directory)                      # g++, no vendor tool
     run = run_csim(program, inputs, expected, work_dir)    # codes [N, C, H, W] -> [N, F, OH, OW]
 
+A layer in an hls4ml model of one's own: ``conv_layer``, ``layer_attributes``, ``layer_header``
+(``examples/hls4ml_layers``).
+
 The kernels are the C++ in ``hls/include`` (``nf_*.h``). Writing a project needs hls4ml (extra
 ``hls``), running it needs g++; importing this package needs neither. Writing silences hls4ml for
 the whole process, so do it from one thread; compiling and running may be concurrent. Several pixels
@@ -23,12 +26,13 @@ per beat and packed cores are refused with a ``PlanError``.
 
 from hls.cell import ConvCell, fold_conv
 from hls.csim import CsimRun, compile_csim, run_csim
+from hls.model import layer_attributes
 from hls.naming import project_name
 from hls.netproject import write_network
 from hls.netrun import NetworkRun, run_network
 from hls.netvectors import write_network_vectors
 from hls.network import HlsNetwork, emit_network
-from hls.project import HlsProject, emit_conv_hls, write_project
+from hls.project import HlsProject, conv_layer, emit_conv_hls, layer_header, write_project
 from hls.vectors import read_frames, write_frames, write_vectors
 
 __all__ = [
@@ -38,9 +42,12 @@ __all__ = [
     "HlsProject",
     "NetworkRun",
     "compile_csim",
+    "conv_layer",
     "emit_conv_hls",
     "emit_network",
     "fold_conv",
+    "layer_attributes",
+    "layer_header",
     "project_name",
     "read_frames",
     "run_csim",

@@ -76,7 +76,7 @@ def model_graph(
     port = {
         "class_name": "InputLayer",
         "name": input_name,
-        "input_shape": [source.beats, source.lanes],
+        "input_shape": stream_shape(source),
     }
     listed = [
         port,
@@ -89,6 +89,17 @@ def model_graph(
         for stream, depth in zip(layer.outputs, layer.depths, strict=True):
             node.get_output_variable(stream).pragma = ("stream", depth)
     return model
+
+
+def stream_shape(stream: Stream) -> list[int]:
+    """Return a stream's shape as hls4ml knows it; the last axis is one word.
+
+    With all channels in a word it is (H, W, C), which hls4ml's own layers understand.
+    """
+    channels, height, width = stream.shape
+    if stream.lanes == channels:
+        return [height, width, channels]
+    return [stream.beats, stream.lanes]
 
 
 def layer_attributes(layer: Layer, pragmas: Sequence[str] = ()) -> dict[str, Any]:
@@ -105,8 +116,7 @@ def layer_attributes(layer: Layer, pragmas: Sequence[str] = ()) -> dict[str, Any
         "name": layer.name,
         "inputs": list(layer.inputs),
         "outputs": list(layer.outputs),
-        "beats": output.beats,
-        "lanes": output.lanes,
+        "stream_shape": stream_shape(output),
         "code_bits": output.bits,
         "configuration": kernel.configuration,
         "header": kernel.header,

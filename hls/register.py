@@ -22,11 +22,10 @@ _INCLUDE = Path(__file__).resolve().parent / "include"
 
 
 class NibbleLayer(Layer):  # type: ignore[misc]
-    """hls4ml layer of one kernel; its streams carry ``lanes`` codes per word."""
+    """hls4ml layer of one kernel; a word of its streams is the last axis of ``stream_shape``."""
 
     _expected_attributes = [  # noqa: RUF012 - hls4ml reads a plain list
-        Attribute("beats"),
-        Attribute("lanes"),
+        Attribute("stream_shape", value_type=list),
         Attribute("code_bits"),
         Attribute("configuration", value_type=str),
         Attribute("header", value_type=str),
@@ -42,7 +41,7 @@ class NibbleLayer(Layer):  # type: ignore[misc]
         """Declare the output streams."""
         for name in self.outputs:
             self.add_output_variable(
-                [self.get_attr("beats"), self.get_attr("lanes")],
+                self.get_attr("stream_shape"),
                 out_name=name,
                 var_name=stream_variable(name),
                 # hls4ml defines one type per layer.
