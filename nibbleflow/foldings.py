@@ -4,11 +4,10 @@
 from dataclasses import dataclass, replace
 
 from hw.devices import find_device
+from hw.fifo_depths import plan_fifos
 from hw.network import build_network
 from hw.plan_network import plan_network
-from hw.timing import simulate_settled
-from hw.tokens import Deadlock, token_graph
-from quant.errors import InputFileError, PlanError
+from quant.errors import InputFileError
 from quant.graph import QGraph
 from quant.nodes import Conv, Linear
 from quant.schedule import Schedule
@@ -99,9 +98,5 @@ def network_schedule(graph: QGraph, aim: Aim) -> Schedule:
         PlanError: The aim cannot be met, or the board is unknown.
     """
     schedule = plan_schedule(graph, aim)
-    tokens = token_graph(build_network(graph, schedule))
-    whole = {edge.key: edge.beats for edge in tokens.edges}
-    times = simulate_settled(tokens, whole)
-    if isinstance(times, Deadlock):
-        raise PlanError(f"'{graph.name}' stands still with whole tensors as FIFOs; {times}")
-    return replace(schedule, fifo_depth={k: n for k, n in times.most_held.items() if n})
+    depths = plan_fifos(build_network(graph, schedule)).throughput.depths
+    return replace(schedule, fifo_depth={key: depth for key, depth in depths.items() if depth})

@@ -35,6 +35,7 @@ from sim.verify.network import NetworkVerdict, verify_whole
 
 GraphName = Literal["layers", "routes", "loaded"]
 CLOCK_HZ = 200_000_000
+LAYER_DEPTH = 40
 
 
 @dataclass(frozen=True)
@@ -67,9 +68,14 @@ def faulty_sources(fault: Fault, sources: Sequence[Path], folder: Path) -> tuple
     for source in sources:
         text = source.read_text(encoding="utf-8")
         if source.stem == fault.cell:
-            if fault.right not in text:
+            lines = text.splitlines(keepends=True)
+            # Never in the header: a fault in a comment would prove nothing.
+            code = (i for i, line in enumerate(lines) if not line.lstrip().startswith("//"))
+            place = next((i for i in code if fault.right in lines[i]), None)
+            if place is None:
                 raise ToolError(f"{source.name} has no '{fault.right}' to break; renew the fault")
-            text, planted = text.replace(fault.right, fault.wrong, 1), True
+            lines[place] = lines[place].replace(fault.right, fault.wrong, 1)
+            text, planted = "".join(lines), True
         (folder / source.name).write_text(text, encoding="utf-8")
         copies.append(folder / source.name)
     if not planted:
@@ -104,7 +110,9 @@ def _small(name: GraphName) -> tuple[QGraph, Schedule]:
         memory = {"first.weights": "ultra", "second.weights": "ultra", "first->sum": "block"}
     schedule = Schedule(graph.digest, CLOCK_HZ, folding, memory=memory)
     edges = token_graph(build_network(graph, schedule)).edges
-    depths = {edge.key: min(edge.beats, 40) for edge in edges}
+    # Whole tensors where a faulty order of reading would else end in a standstill elsewhere.
+    most = 1 << 20 if name == "routes" else LAYER_DEPTH
+    depths = {edge.key: min(edge.beats, most) for edge in edges}
     return graph, replace(schedule, fifo_depth=depths)
 
 
@@ -183,7 +191,10 @@ FAULTS = (
     ),
     Fault("nf_requant", "shift by one bit too many", ">>> (ShiftLow - 1))", ">>> ShiftLow)"),
     Fault(
-        "nf_table", "the neighbour's entry", "entries[index_i[lane]]", "entries[index_i[lane] ^ 1]"
+        "nf_table",
+        "the neighbour's entry",
+        "data[lane] = entries[index_i[lane]]",
+        "data[lane] = entries[index_i[lane] ^ 1]",
     ),
     Fault(
         "nf_rom_cycle",
@@ -215,11 +226,16 @@ FAULTS = (
     ),
     Fault(
         "nf_add",
-        "clipped one code too early",
-        "(RoundBits - 1)'(High)",
-        "(RoundBits - 1)'(High - 1)",
+        "the zero point is one too high",
+        "(2 * ZeroOut + 1)",
+        "(2 * ZeroOut + 3)",
     ),
-    Fault("nf_fork", "a branch takes its beat twice", "done_q | m_ready_i;", "m_ready_i;"),
+    Fault(
+        "nf_fork",
+        "a branch takes its beat twice",
+        "{Branches{s_valid_i}} & ~done_q;",
+        "{Branches{s_valid_i}};",
+    ),
     Fault(
         "nf_stream_fifo",
         "the write address wraps one word early",
@@ -308,8 +324,8 @@ FAULTS = (
     Fault(
         "nf_ram",
         "the read address is off by one",
-        "words[read_addr_i]",
-        "words[read_addr_i ^ 1]",
+        "read_q <= words[read_addr_i]",
+        "read_q <= words[read_addr_i ^ 1]",
         "loaded",
     ),
 )
