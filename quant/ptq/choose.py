@@ -2,9 +2,9 @@
 """Which range a tensor's even steps cover, and which tensors get a codebook instead.
 
 Of the full range and the clipped one of least squared error, the one that costs the outputs less
-wins. A codebook replaces even steps that would still cost them too much. Only tables can make its
-codes, so every maker of the tensor must be a convolution or linear layer with an activation table,
-and nothing may be requantized into it.
+wins, in networks where any tensor costs them too much. A codebook replaces even steps that would
+still do so. Only tables can make its codes, so every maker of the tensor must be a convolution or
+linear layer with an activation table, and nothing may be requantized into it.
 """
 
 import math
@@ -84,26 +84,31 @@ def choose_codebooks(
     importance = output_importance(graph, makers, images[:IMPORTANCE_IMAGES])
     histograms = _histograms(graph, candidates, importance, images[:HISTOGRAM_IMAGES])
     formats = dict(plan.formats)
+    evens = [
+        h.error(levels_of(formats[c.names[0]])) for c, h in zip(candidates, histograms, strict=True)
+    ]
+    if max(evens) <= COSTLY:  # nothing stands out: leave a good plan alone
+        return plan
     chosen: list[tuple[float, str]] = []
-    for candidate, histogram in zip(candidates, histograms, strict=True):
+    for candidate, histogram, even in zip(candidates, histograms, evens, strict=True):
         first = candidate.names[0]
         bits = formats[first].bits
-        even = histogram.error(levels_of(formats[first]))
+        least = even
         if settings.observer == "auto":
             clipped = format_of(_clipped(candidate, statistics, bits), bits, 1)
             error = histogram.error(levels_of(clipped))
-            if error < even:
-                even = error
+            if error < least:
+                least = error
                 for name in candidate.names:
                     formats[name] = clipped.with_channels(formats[name].channels)
-        if even <= COSTLY or not candidate.widest:
+        if least <= COSTLY or not candidate.widest:
             continue
         book = fit_codebook(histogram, bits, candidate.widest, COSTLY * GOOD_SHARE)
-        if book is None or book.error >= even:
+        if book is None or book.error >= least:
             continue
         for name in candidate.names:
             formats[name] = book.format(formats[name].channels)
-        chosen.append((even, _words(first, even, book)))
+        chosen.append((least, _words(first, least, book)))
     return replace(plan, formats=formats, notes=(*plan.notes, *_note(chosen)))
 
 
