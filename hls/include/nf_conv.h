@@ -106,9 +106,10 @@ void conv(hls::stream<In> &in, hls::stream<Out> &out,
                 acc[p] = bias[fold][p];
             }
         }
-        reader.read(weights, tables, selectors, factors, weight_address, fold,
-                    walk.position(), walk.word());
-        M::accumulate(values, reader, acc);
+        const int row = M::group_row(fold, walk.position(), walk.word());
+        reader.seek(weight_address);
+        M::accumulate(values, reader, weights[weight_address], tables, selectors[row],
+                      factors[Cfg::factor_bits ? row : 0], acc);
         weight_address += G::step_words;
         if (weight_address == G::weight_words)
             weight_address = 0;

@@ -22,6 +22,8 @@
 
 namespace nf {
 
+template <class Cfg, bool Ahead = Cfg::types::whole_pixels> struct weight_reader;
+
 // Types and sizes of one layer.
 template <class Cfg> struct mac {
     typedef typename Cfg::types types;
@@ -91,49 +93,40 @@ template <class Cfg> struct mac {
     }
 
     // Adds the products of one iteration to the PE accumulators.
-    template <class Weights>
-    static void accumulate(const value_t values[step_lanes], const Weights &weights,
-                           acc_t acc[Cfg::pe]) {
+    static void accumulate(const value_t values[step_lanes], const weight_reader<Cfg> &reader,
+                           const typename Cfg::chunk_t word[chunks], const tables_t &tables,
+                           const unsigned char selectors[group_lanes],
+                           const unsigned char *factors, acc_t acc[Cfg::pe]) {
 #pragma HLS INLINE
         for (int p = 0; p < Cfg::pe; ++p) {
 #pragma HLS UNROLL
             int sum = 0; // what it is added to keeps acc_bits of it
             for (int s = 0; s < depth; ++s) {
 #pragma HLS UNROLL
-                sum += types::template multiply<product_bits>(values[G::depthwise ? p : s],
-                                                              weights.now[p * depth + s]);
+                sum += types::template multiply<product_bits>(
+                    values[G::depthwise ? p : s],
+                    reader.weight(word, tables, selectors, factors, p, s));
             }
             acc[p] += sum;
         }
     }
 };
 
-// Weights of one iteration, `now[p * depth + s]`. In hardware a word is decoded as it is read.
-template <class Cfg, bool Ahead = Cfg::types::whole_pixels> struct weight_reader {
+// Where the weights of an iteration come from. In hardware a word is decoded as it is read.
+template <class Cfg, bool Ahead> struct weight_reader {
     typedef mac<Cfg> M;
-    typedef geometry<Cfg> G;
-    typename M::weight_t now[Cfg::pe * Cfg::simd];
 
     weight_reader(const typename M::weights_t &, const typename M::tables_t &,
-                  const typename M::selectors_t &, const typename M::factors_t &) {
-#pragma HLS ARRAY_PARTITION variable=now complete
-    }
+                  const typename M::selectors_t &, const typename M::factors_t &) {}
 
-    void read(const typename M::weights_t &weights, const typename M::tables_t &tables,
-              const typename M::selectors_t &selectors,
-              const typename M::factors_t &factors, int address, int fold,
-              int position, int word) {
+    void seek(int) {}
+
+    typename M::weight_t weight(const typename Cfg::chunk_t word[M::chunks],
+                                const typename M::tables_t &tables,
+                                const unsigned char selectors[M::group_lanes],
+                                const unsigned char *factors, int p, int s) const {
 #pragma HLS INLINE
-        const int row = M::group_row(fold, position, word);
-        for (int p = 0; p < Cfg::pe; ++p) {
-#pragma HLS UNROLL
-            for (int s = 0; s < Cfg::simd; ++s) {
-#pragma HLS UNROLL
-                now[p * Cfg::simd + s] =
-                    M::weight(weights[address], tables, selectors[row],
-                              factors[Cfg::factor_bits ? row : 0], p, s);
-            }
-        }
+        return M::weight(word, tables, selectors, factors, p, s);
     }
 };
 
@@ -146,15 +139,14 @@ template <class Cfg> struct weight_reader<Cfg, true> {
     const typename M::weight_t *now;
 
     weight_reader(const typename M::weights_t &weights, const typename M::tables_t &tables,
-                  const typename M::selectors_t &selectors,
-                  const typename M::factors_t &factors)
+                  const typename M::selectors_t &selectors, const typename M::factors_t &factors)
         : all(G::weight_words / G::step_words * row_weights), now(&all[0]) {
         const int positions = Cfg::kernel_h * Cfg::kernel_w;
         for (int address = 0; address < G::weight_words; ++address) {
             const int word = address % G::group_words;
             const int position = address / G::group_words % positions;
             const int row = M::group_row(address / G::window_words, position, word);
-            typename M::weight_t *target = &all[address / G::group_words * row_weights];
+            typename M::weight_t *target = &all[address / G::step_words * row_weights];
             for (int p = 0; p < Cfg::pe; ++p)
                 for (int s = 0; s < Cfg::simd; ++s)
                     target[p * M::depth + word * Cfg::simd + s] =
@@ -163,10 +155,12 @@ template <class Cfg> struct weight_reader<Cfg, true> {
         }
     }
 
-    void read(const typename M::weights_t &, const typename M::tables_t &,
-              const typename M::selectors_t &, const typename M::factors_t &,
-              int address, int, int, int) {
-        now = &all[address / G::step_words * row_weights];
+    void seek(int address) { now = &all[address / G::step_words * row_weights]; }
+
+    typename M::weight_t weight(const typename Cfg::chunk_t *, const typename M::tables_t &,
+                                const unsigned char *, const unsigned char *, int p,
+                                int s) const {
+        return now[p * M::depth + s];
     }
 };
 
