@@ -1,125 +1,365 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Weights to codes: affine and symmetric uniform quantizers per group.
+"""Weights to codes: every scheme at every granularity, by rounding to nearest.
 
-The group of a weight follows from ``Granularity.group_shape``; every reduction runs over the axes
-that the group shape has as 1, so one implementation serves every granularity.
+One way for all: rows of groups, candidate levels, the least error of each group. The result has two
+forms: real levels per group (what the study measures) and the stored integers
+``M[g] * LUT[t[g]][code]`` (what hardware runs), whose own error is that of tables and multipliers.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from functools import cached_property
+from typing import Literal, assert_never
 
 import numpy as np
 import numpy.typing as npt
 
-from quant.weights import MAX_TABLES, Granularity, Weights
+from quant.errors import QuantizationError
+from quant.ptq.schemes.breakpoints import Method, closed_form, ends_of, searched, several
+from quant.ptq.schemes.grouping import Grouping
+from quant.ptq.schemes.integers import Fit, Integers, best_fit, real_weights, stored_weights
+from quant.ptq.schemes.levels import Levels, SortedGroups
+from quant.ptq.schemes.lloyd import free_levels, shared_tables
+from quant.ptq.schemes.piecewise import Form, magnitude_levels, mirrored
+from quant.ptq.schemes.tables import (
+    deduplicated_tables,
+    e2m1_tables,
+    even_tables,
+    pwlq_tables,
+    several_tables,
+    zero_step,
+)
+from quant.ptq.schemes.uniform import Clip, Even, grids, positive
+from quant.weights import MAX_TABLES, Granularity, Scheme, Weights
 
 Floats = npt.NDArray[np.float64]
-
-SHRINKS = np.linspace(1.0, 0.4, 31)
+SchemeName = Literal[
+    "affine", "symmetric", "pwlq", "pwlq-code", "pwlq16", "e2m1", "e2m1-spare", "codebook"
+]
+# Stored bits of each scheme; PWLQ has a region bit on top of regions of at least 2 bits.
+SCHEME_BITS: dict[SchemeName, tuple[int, int]] = {
+    "affine": (2, 8),
+    "symmetric": (2, 8),
+    "pwlq": (3, 8),
+    "pwlq-code": (3, 8),
+    "pwlq16": (4, 4),
+    "e2m1": (4, 4),
+    "e2m1-spare": (4, 4),
+    "codebook": (2, 5),
+}
+# The bundle's name of each scheme: it names the accounting.
+STORED_SCHEME: dict[SchemeName, Scheme] = {
+    "affine": "affine",
+    "symmetric": "symmetric",
+    "pwlq": "pwlq",
+    "pwlq-code": "pwlq",
+    "pwlq16": "codebook",
+    "e2m1": "codebook",
+    "e2m1-spare": "codebook",
+    "codebook": "codebook",
+}
+TABLE_SHRINKS = np.linspace(1.0, 0.4, 13)
+MAX_BREAKPOINTS = 3
 
 
 @dataclass(frozen=True)
-class _Grid:
-    """Uniform grid of each group: real = scale * (code - zero); float64, group shape."""
+class Rounding:
+    """How weights are rounded.
 
-    scale: Floats
-    zero: Floats
+    Attributes:
+        scheme: Which levels.
+        bits: Stored bits per weight.
+        granularity: Which weights share levels.
+        clip: Full range of each group, or the shrunk one of least squared error.
+        breakpoint_method: How PWLQ finds its breakpoint.
+        breakpoints: Breakpoints of PWLQ, 1 to 3; several need 5 to 8 stored bits and are placed by
+            dynamic programming.
+        multiplier_bits: Width of the group multipliers; that of the granularity when absent.
+    """
+
+    scheme: SchemeName
+    bits: int
+    granularity: Granularity
+    clip: Clip = "minmax"
+    breakpoint_method: Method = "search"
+    breakpoints: int = 1
+    multiplier_bits: int | None = None
+
+    def __post_init__(self) -> None:
+        """Check the fields.
+
+        Raises:
+            QuantizationError: The scheme does not have these bits or breakpoints.
+        """
+        low, high = SCHEME_BITS[self.scheme]
+        if not low <= self.bits <= high:
+            span = f"{low}" if low == high else f"{low} to {high}"
+            raise QuantizationError(
+                f"scheme '{self.scheme}' with {self.bits} stored bits is not available; it has "
+                f"{span}"
+            )
+        if not 1 <= self.breakpoints <= MAX_BREAKPOINTS:
+            raise QuantizationError(
+                f"PWLQ with {self.breakpoints} breakpoints is not available; choose 1 to "
+                f"{MAX_BREAKPOINTS}"
+            )
+        if self.breakpoints > 1 and (self.scheme != "pwlq" or self.region_bits < 3):
+            raise QuantizationError(
+                f"scheme '{self.scheme}' with {self.bits} stored bits has no {self.breakpoints} "
+                "breakpoints; use 'pwlq' with 5 to 8 bits, or one breakpoint"
+            )
+        if self.multiplier_bits is not None and not 1 <= self.multiplier_bits <= 8:
+            raise QuantizationError(
+                f"group multipliers of {self.multiplier_bits} bits are not available; 1 to 8"
+            )
+
+    @property
+    def region_bits(self) -> int:
+        """Bits b of a PWLQ region, with the sign."""
+        return self.bits - self.breakpoints.bit_length()
+
+
+@dataclass(frozen=True, eq=False)
+class Breakpoints:
+    """Breakpoints of one layer as real numbers and as stored.
+
+    Attributes:
+        real: float64 [G, n], ascending, in units of the weights.
+        tops: float64 [G], largest magnitude.
+        integers: int64 [G], the first breakpoint's place in ``w_int``: multiplier times table.
+        integer_tops: int64 [G], largest ``|w_int|`` that the table of the group can give.
+    """
+
+    real: Floats
+    tops: Floats
+    integers: Integers
+    integer_tops: Integers
+
+
+@dataclass(frozen=True, eq=False)
+class QuantizedLayer:
+    """Weights of one layer after rounding, in both forms.
+
+    Attributes:
+        weights: The stored integers.
+        grouping: Their groups.
+        real_rows: float64 [G, n], every weight at its group's real level.
+        breakpoints: Of PWLQ; ``None`` of other schemes.
+    """
+
+    weights: Weights
+    grouping: Grouping
+    real_rows: Floats
+    breakpoints: Breakpoints | None
+
+    @property
+    def real(self) -> Floats:
+        """Weights at the real levels of their groups, float64 OIHW: the study's fake quantizer."""
+        return self.grouping.tensor(self.real_rows)
+
+    @property
+    def stored_real(self) -> Floats:
+        """Real value of the stored integers, float64 OIHW."""
+        return real_weights(self.weights)
+
+
+class LayerGroups:
+    """The weights of one layer in groups, with what several schemes ask of them."""
+
+    def __init__(
+        self,
+        weight: npt.NDArray[np.float32],
+        granularity: Granularity,
+        importance: Floats | None = None,
+    ) -> None:
+        """Arrange the weights.
+
+        Args:
+            weight: float32 [F, C/groups, KH, KW].
+            granularity: Which weights share a group.
+            importance: float64 that broadcasts to the weights, >= 0: how much the squared error of
+                a weight counts (mean square of its input); all the same without it.
+        """
+        f, c, kh, kw = weight.shape
+        self.weight = weight
+        self.grouping = Grouping(granularity, (f, c, kh, kw))
+        self.rows = self.grouping.rows(weight)
+        self._importance = importance
+
+    @cached_property
+    def sorted(self) -> SortedGroups:
+        """The signed weights."""
+        return SortedGroups(self.rows, self._importance_rows)
+
+    @cached_property
+    def magnitudes(self) -> SortedGroups:
+        """Their magnitudes."""
+        return SortedGroups(np.abs(self.rows), self._importance_rows)
+
+    @cached_property
+    def top(self) -> Floats:
+        """Largest magnitude of each group, float64 [G], > 0."""
+        return positive(np.abs(self.rows).max(axis=1))
+
+    @cached_property
+    def _importance_rows(self) -> Floats | None:
+        if self._importance is None:
+            return None
+        whole = np.broadcast_to(self._importance, self.weight.shape)
+        return self.grouping.rows(np.asarray(whole, np.float64))
+
+    def quantize(self, rounding: Rounding, least_scale: Floats | None = None) -> QuantizedLayer:
+        """Round the weights.
+
+        Args:
+            rounding: Scheme and bits; its granularity is that of the groups.
+            least_scale: float64 [F], > 0; a filter's scale is raised to at least this, so that the
+                bias fits (vanishing weights then round to zero). Without it nothing is raised.
+        """
+        if least_scale is None:
+            least_scale = np.full(self.weight.shape[0], float(np.finfo(np.float32).tiny))
+        found = None
+        match rounding.scheme:
+            case "affine" | "symmetric":
+                levels, tables, fit = self._even(rounding, rounding.scheme)
+            case "pwlq" | "pwlq-code":
+                levels, tables, fit, points = self._piecewise(rounding)
+                found = points
+            case "pwlq16" | "e2m1" | "e2m1-spare":
+                if rounding.scheme == "pwlq16":
+                    tables = deduplicated_tables()
+                else:
+                    tables = e2m1_tables(spare=rounding.scheme == "e2m1-spare")
+                fit = best_fit(self.sorted, tables, self._stretched(tables, rounding.clip))
+                levels = fit.levels(tables)
+            case "codebook":
+                levels = free_levels(self.sorted, rounding.bits)
+                tables, fit = shared_tables(self.sorted, rounding.bits)
+            case _:
+                assert_never(rounding.scheme)
+        weights = stored_weights(
+            self.weight,
+            self.grouping,
+            rounding.bits,
+            tables,
+            fit,
+            least_scale,
+            STORED_SCHEME[rounding.scheme],
+            rounding.multiplier_bits,
+        )
+        points_found = None if found is None else self._breakpoints(found, weights, rounding)
+        return QuantizedLayer(weights, self.grouping, levels.rounded(self.rows), points_found)
+
+    def _even(self, rounding: Rounding, scheme: Even) -> tuple[Levels, Integers, Fit]:
+        bits = rounding.bits
+        step = zero_step(bits) if scheme == "affine" else 1
+        zeros = np.arange(0, 1 << bits, step) if scheme == "affine" else np.array([1 << (bits - 1)])
+        tables = even_tables(bits, zeros)
+
+        def candidates(each: int) -> Iterator[tuple[Integers, Floats]]:
+            for grid in grids(self.rows, bits, scheme, rounding.clip, each):
+                zero = grid.zero.astype(np.int64)
+                yield zero // each if scheme == "affine" else np.zeros_like(zero), grid.scale
+
+        fit = self._fitted(tables, candidates(step), rounding.clip)
+        if step == 1:
+            return fit.levels(tables), tables, fit
+        # Real levels are free in their zero points; the stored ones lie on 16 of them.
+        every = even_tables(bits, np.arange(1 << bits))
+        return self._fitted(every, candidates(1), rounding.clip).levels(every), tables, fit
+
+    def _fitted(
+        self, tables: Integers, candidates: Iterator[tuple[Integers, Floats]], clip: Clip
+    ) -> Fit:
+        if clip == "minmax":  # one candidate: nothing to compare, nothing to sort
+            selector, step = next(candidates)
+            return Fit(selector, step, np.zeros(len(step)))
+        return best_fit(self.sorted, tables, candidates)
+
+    def _stretched(self, tables: Integers, clip: Clip) -> Iterator[tuple[Integers, Floats]]:
+        """Yield every table at the step that covers the range, and at shorter ones."""
+        low = np.minimum(self.rows.min(axis=1), 0.0)
+        high = np.maximum(self.rows.max(axis=1), 0.0)
+        for number, table in enumerate(tables):
+            step = positive(np.maximum(high / table[-1], low / table[0]))
+            for shrink in TABLE_SHRINKS if clip == "mse" else TABLE_SHRINKS[:1]:
+                yield np.full(len(step), number), step * shrink
+
+    def _piecewise(self, rounding: Rounding) -> tuple[Levels, Integers, Fit, Floats]:
+        bits, count = rounding.region_bits, rounding.breakpoints
+        form: Form = "code" if rounding.scheme == "pwlq-code" else "paper"
+        top = self.top
+        if count > 1:
+            shares = several(self.magnitudes, top, count)
+            tables, fit = self._several_fit(bits, shares, rounding.clip)
+        else:
+            if rounding.breakpoint_method == "search":
+                share = searched(self.magnitudes, top, bits, form)
+            else:
+                share = closed_form(self.rows, rounding.breakpoint_method)
+            shares = share[:, None]
+            tables, points = pwlq_tables(bits, form)
+            fit = best_fit(self.sorted, tables, self._near(tables, points, share, rounding.clip))
+        levels = mirrored(magnitude_levels(ends_of(shares, top), bits, form))
+        return levels, tables, fit, shares
+
+    def _near(
+        self, tables: Integers, points: Integers, share: Floats, clip: Clip
+    ) -> Iterator[tuple[Integers, Floats]]:
+        """Yield the two tables around the real breakpoint, each with its top and point kept."""
+        tops = tables[:, -1].astype(np.float64)
+        falling = points / tops
+        after = np.searchsorted(-falling, -share)
+        for number in (np.maximum(after - 1, 0), np.minimum(after, len(tables) - 1)):
+            kept_top = self.top / tops[number]
+            for shrink in TABLE_SHRINKS[:7] if clip == "mse" else TABLE_SHRINKS[:1]:
+                yield number, kept_top * shrink
+            yield number, self.top * share / points[number]
+
+    def _several_fit(self, bits: int, shares: Floats, clip: Clip) -> tuple[Integers, Fit]:
+        """Return tables for several breakpoints: groups of like breakpoints share one."""
+        order = np.lexsort(shares.T)
+        count = min(MAX_TABLES, len(order))
+        seeds = order[((np.arange(count) + 0.5) * len(order) / count).astype(np.int64)]
+        tables = np.unique(several_tables(bits, shares[seeds]), axis=0)
+        return tables, best_fit(self.sorted, tables, self._stretched(tables, clip))
+
+    def _breakpoints(self, shares: Floats, weights: Weights, rounding: Rounding) -> Breakpoints:
+        tables = weights.tables.astype(np.int64)
+        multipliers = weights.multipliers.reshape(-1).astype(np.int64)
+        selectors = weights.selectors.reshape(-1)
+        # Ascending: all negative levels, then the centre's, then the first one of the tail.
+        region = 1 << (rounding.region_bits - 1)
+        places = tables[:, region * (rounding.breakpoints + 2)]
+        return Breakpoints(
+            shares * self.top[:, None],
+            self.top,
+            multipliers * places[selectors],
+            multipliers * tables.max(axis=1)[selectors],
+        )
 
 
 def quantize_weights(
     weight: npt.NDArray[np.float32],
     bits: int,
-    scheme: Literal["affine", "symmetric"],
+    scheme: SchemeName,
     granularity: Granularity,
-    clip: Literal["minmax", "mse"],
+    clip: Clip,
     least_scale: Floats,
 ) -> Weights:
     """Quantize one layer's weights by rounding to nearest.
 
     Args:
         weight: float32 [F, C/groups, KH, KW].
-        bits: Stored bits, 2 to 8.
-        scheme: ``affine`` (range of the group, zero point inside) or ``symmetric``.
-        granularity: ``layer`` or ``filter``.
+        bits: Stored bits.
+        scheme: Which levels.
+        granularity: Which weights share them.
         clip: Full range of each group, or the shrunk one of least squared error.
         least_scale: float64 [F], > 0; a filter's scale is raised to at least this, so that the
             bias fits (vanishing weights then round to zero).
 
     Returns:
-        The stored weights, multipliers all 1.
+        The stored weights.
     """
-    exact = weight.astype(np.float64)
-    f, c, kh, kw = weight.shape
-    axes = tuple(i for i, n in enumerate(granularity.group_shape((f, c, kh, kw))) if n == 1)
-    grid = _best_grid(exact, bits, scheme, clip, axes)
-    scale = np.broadcast_to(grid.scale, (f, 1, 1, 1)).reshape(f)
-    scale = np.maximum(scale, least_scale)
-    # The stored scale is float32: codes are made for the value that is stored.
-    stored = scale.astype(np.float32)
-    codes = _codes(exact, _Grid(stored.astype(np.float64).reshape(f, 1, 1, 1), grid.zero), bits)
-    zeros, selectors = np.unique(grid.zero.astype(np.int64), return_inverse=True)
-    tables = np.arange(1 << bits)[None, :] - zeros[:, None]
-    shape = granularity.group_shape((f, c, kh, kw))
-    one_scale = bool(np.all(stored == stored[0]))
-    return Weights(
-        codes=codes.astype(np.uint8),
-        bits=bits,
-        tables=tables.astype(np.int16),
-        selectors=selectors.reshape(shape).astype(np.uint8),
-        multipliers=np.ones(shape, np.uint8),
-        scale=stored[:1] if one_scale else stored,
-        granularity=granularity,
-        scheme=scheme,
-    )
-
-
-def _best_grid(weight: Floats, bits: int, scheme: str, clip: str, axes: tuple[int, ...]) -> _Grid:
-    low = np.minimum(weight.min(axis=axes, keepdims=True), 0.0)
-    high = np.maximum(weight.max(axis=axes, keepdims=True), 0.0)
-    best = _grid(low, high, bits, scheme)
-    if clip == "minmax":
-        return best
-    best_error = _error(weight, best, bits, axes)
-    for shrink in SHRINKS[1:]:
-        grid = _grid(low * shrink, high * shrink, bits, scheme)
-        error = _error(weight, grid, bits, axes)
-        better = error < best_error
-        best = _Grid(
-            np.where(better, grid.scale, best.scale), np.where(better, grid.zero, best.zero)
-        )
-        best_error = np.where(better, error, best_error)
-    return best
-
-
-def _grid(low: Floats, high: Floats, bits: int, scheme: str) -> _Grid:
-    """Return the grid that covers ``low``..``high``; both ends are inside up to half a step."""
-    levels = (1 << bits) - 1
-    half = 1 << (bits - 1)
-    if scheme == "symmetric":
-        # Codes -half..half-1: the negative end reaches one step further.
-        scale = np.maximum(high / (half - 1), -low / half)
-        return _Grid(_positive(scale), np.full_like(scale, half))
-    scale = (high - low) / levels
-    # At most 16 decode tables per layer, so zero points lie on a grid of 2**bits / 16.
-    step = max(1, (1 << bits) // MAX_TABLES)
-    zero = np.floor(np.clip(-low / _positive(scale), 0, levels) / step + 0.5) * step
-    zero = np.minimum(zero, (1 << bits) - step)
-    if step > 1:
-        below = np.where(zero > 0, -low / np.maximum(zero, 1), 0.0)
-        above = np.where(zero < levels, high / np.maximum(levels - zero, 1), 0.0)
-        scale = np.maximum(np.maximum(below, above), scale)
-    return _Grid(_positive(scale), zero)
-
-
-def _positive(scale: Floats) -> Floats:
-    return np.where(scale > 0.0, scale, np.finfo(np.float32).tiny)
-
-
-def _codes(weight: Floats, grid: _Grid, bits: int) -> Floats:
-    codes = np.floor(weight / grid.scale + 0.5) + grid.zero
-    return np.asarray(np.clip(codes, 0, (1 << bits) - 1))
-
-
-def _error(weight: Floats, grid: _Grid, bits: int, axes: tuple[int, ...]) -> Floats:
-    difference = (_codes(weight, grid, bits) - grid.zero) * grid.scale - weight
-    return np.asarray(np.square(difference).sum(axis=axes, keepdims=True))
+    rounding = Rounding(scheme, bits, granularity, clip)
+    return LayerGroups(weight, granularity).quantize(rounding, least_scale).weights
