@@ -79,6 +79,16 @@ COLUMNS: dict[str, tuple[Column, ...]] = {
         Column("intervals as planned", "{intervals_as_planned} of {intervals_counted}"),
         Column("seconds", "{seconds:,.0f}"),
     ),
+    "hls": (
+        Column("model", "{model} {image_size}"),
+        Column("nodes", "{nodes}"),
+        Column("compile, plain / ap_int (s)", "{plain_compile_seconds} / {ap_int_compile_seconds}"),
+        Column("plain (GMAC/s)", "{plain_gmacs_per_second:.2f}"),
+        Column("ap_int (GMAC/s)", "{ap_int_gmacs_per_second:.3f}"),
+        Column("values compared", "{values_compared:,}"),
+        Column("mismatches, plain", "{plain_mismatches:,}"),
+        Column("mismatches, ap_int", "{ap_int_mismatches:,}"),
+    ),
     "golden": (
         _BITS,
         Column("GMAC per frame", "{gmacs_per_frame:.3f}"),

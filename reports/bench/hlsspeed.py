@@ -42,8 +42,8 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def measure(build: Path, *, run: bool) -> dict[str, float | int]:
-    """Return compile times, speeds and differing codes of both families of types.
+def measure(build: Path, *, run: bool) -> dict[str, float | int | None]:
+    """Return compile times, speeds and differing codes of both families of types, null if not run.
 
     Args:
         build: Build folder; its ``sim`` is the scratch folder.
@@ -59,7 +59,7 @@ def measure(build: Path, *, run: bool) -> dict[str, float | int]:
     shutil.rmtree(folder, ignore_errors=True)
     write_network(network, folder / "project", backends=("Vitis",))
     macs = sum(macs_of(graph, node.name) for node in graph.nodes)
-    figures: dict[str, float | int] = {"nodes": len(graph.nodes), "macs_per_frame": macs}
+    figures: dict[str, float | int | None] = {"nodes": len(graph.nodes), "macs_per_frame": macs}
     programs = {}
     for family, plain in FAMILIES.items():
         begin = perf_counter()
@@ -77,6 +77,11 @@ def measure(build: Path, *, run: bool) -> dict[str, float | int]:
             figures[f"{family}_gmacs_per_second"] = round(macs / fast.network_seconds / 1e9, 3)
             figures[f"{family}_mismatches"] = wrong
         figures["values_compared"] = sum(golden[n.name].size for n in graph.nodes[1:])
+    else:
+        for family in FAMILIES:
+            figures[f"{family}_gmacs_per_second"] = None
+            figures[f"{family}_mismatches"] = None
+        figures["values_compared"] = None
     shutil.rmtree(folder)
     return figures
 
