@@ -14,7 +14,7 @@ from quant.hostspec import HostSpec
 from quant.ptq.executor import FloatExecutor
 from quant.ptq.fakequant import FakeQuantExecutor
 from sim.golden import GoldenModel
-from sim.host import dequantize, input_codes, normalise
+from sim.host import input_codes, normalise, real_outputs
 
 Pixels = npt.NDArray[np.uint8]
 Outputs = dict[str, npt.NDArray[np.float32]]
@@ -56,13 +56,6 @@ def integer_engine(bundle: Bundle) -> Engine:
     def run(canvas: Pixels) -> Outputs:
         codes = input_codes(canvas, bundle.host, fmt.scale, fmt.zero_point)
         tensors = model.run(codes[None], keep=names).tensors
-        result = {}
-        for name in names:
-            rows = bundle.graph.formats[name]
-            decoded = tensors[name][0].astype(np.int64)
-            if rows.codebook is not None:
-                decoded = np.asarray(rows.codebook)[decoded]
-            result[name] = dequantize(decoded, rows.scale_per_row, rows.zero_point_per_row)
-        return result
+        return real_outputs(bundle.graph, {name: tensors[name][0] for name in names})
 
     return run

@@ -21,6 +21,7 @@ from nibbleflow.nodes import choose_convs
 from nibbleflow.pictures import load_frames
 from nibbleflow.progress import progress_bar
 from nibbleflow.result import Result
+from nibbleflow.vivadofiles import write_vivado
 from quant.bundle import Bundle, load_bundle
 from quant.bundle.names import unique_stems
 from quant.graph import QGraph
@@ -73,7 +74,8 @@ def generate(
     if both or rtl:
         with whole_folder(folder.rtl, force=force) as target:
             if whole:
-                write_network(graph, schedule, ultra_filled(aim), target)
+                project = write_network(graph, schedule, ultra_filled(aim), target)
+                write_vivado(project, aim.board, target)
             else:
                 _write_rtl(graph, chosen, schedule, target)
         written += _files(folder.rtl)

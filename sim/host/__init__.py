@@ -18,6 +18,7 @@ from sim.host.detector import Detections, dequantize, detect, gather_scales
 from sim.host.draw import draw_detections, enlarge, save_png, side_by_side
 from sim.host.images import list_images, read_image
 from sim.host.nms import Kept, NmsSettings, suppress
+from sim.host.outputs import real_outputs
 from sim.host.preprocess import Placement, input_codes, letterbox, normalise
 
 __all__ = [
@@ -48,6 +49,7 @@ __all__ = [
     "read_dataset",
     "read_image",
     "read_labels",
+    "real_outputs",
     "save_png",
     "side_by_side",
     "sigmoid",

@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The folder for users of Vivado beside the generated RTL."""
+
+from pathlib import Path
+
+from hw.conv import rtl_sources
+from hw.devices import find_device
+from hw.rtl_project import RtlProject
+from hw.vivado import vivado_design, vivado_files
+
+VIVADO = "vivado"
+
+
+def write_vivado(project: RtlProject, board: str | None, folder: Path) -> None:
+    """Write scripts, constraints, Makefile and host program into ``folder/vivado``.
+
+    Args:
+        project: The network in ``folder``.
+        board: Name of the board that it was planned for.
+        folder: Folder of the top, with the hand-written modules in ``cells``.
+
+    Raises:
+        PlanError: The board is unknown, or a stream is wider or longer than DMA engines move.
+    """
+    sources = [*(f"cells/{source.name}" for source in rtl_sources()), f"{project.top}.sv"]
+    device = None if board is None else find_device(board)
+    files = vivado_files(vivado_design(project, sources, device))
+    target = folder / VIVADO
+    target.mkdir()
+    for name, text in files.items():
+        (target / name).write_text(text, encoding="utf-8")
