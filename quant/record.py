@@ -37,6 +37,27 @@ class LayerRecord:
 
 
 @dataclass(frozen=True)
+class BreakpointRecord:
+    """Breakpoints of one PWLQ layer, float and integer, one entry per group in C order.
+
+    Attributes:
+        layer: Node name.
+        breakpoints: Number of breakpoints of a group, n.
+        real: Breakpoints, ascending, n per group, in units of the weights.
+        tops: Largest magnitude of each group.
+        integers: The first breakpoint's place in ``w_int``: multiplier times table entry.
+        integer_tops: Largest ``|w_int|`` that the group's table can give.
+    """
+
+    layer: str
+    breakpoints: int
+    real: tuple[float, ...]
+    tops: tuple[float, ...]
+    integers: tuple[int, ...]
+    integer_tops: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class QuantRecord:
     """How a bundle was made.
 
@@ -48,6 +69,7 @@ class QuantRecord:
         settings: The quantize settings, JSON values.
         notes: Decisions worth reading (retargeted formats, inserted requantize nodes, ...).
         layers: One record per node that computes.
+        breakpoints: One record per layer in PWLQ; not written where there is none.
     """
 
     kind: Literal["integer", "weights"]
@@ -57,10 +79,14 @@ class QuantRecord:
     settings: Mapping[str, Any]
     notes: tuple[str, ...]
     layers: tuple[LayerRecord, ...]
+    breakpoints: tuple[BreakpointRecord, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields as JSON values."""
-        return {**asdict(self), "settings": dict(self.settings), "notes": list(self.notes)}
+        value = {**asdict(self), "settings": dict(self.settings), "notes": list(self.notes)}
+        if not self.breakpoints:
+            del value["breakpoints"]
+        return value
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> "QuantRecord":
@@ -73,6 +99,13 @@ class QuantRecord:
             fields = dict(value)
             fields["notes"] = tuple(fields["notes"])
             fields["layers"] = tuple(LayerRecord(**layer) for layer in fields["layers"])
+            if "breakpoints" in fields:
+                fields["breakpoints"] = tuple(_breakpoint(b) for b in fields["breakpoints"])
             return cls(**fields)
         except (KeyError, TypeError) as error:
             raise BundleError(f"quantization record is malformed: {error}") from None
+
+
+def _breakpoint(value: dict[str, Any]) -> BreakpointRecord:
+    lists: Any = {k: tuple(v) if isinstance(v, list) else v for k, v in value.items()}
+    return BreakpointRecord(**lists)

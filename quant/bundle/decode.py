@@ -4,7 +4,7 @@
 import sys
 import types
 from collections.abc import Callable, Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from enum import StrEnum
 from functools import cache
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -15,6 +15,7 @@ import numpy.typing as npt
 from quant.errors import BundleError, GraphError
 from quant.graph import QGraph
 from quant.nodes import Node, Requantizer
+from quant.record import QuantRecord
 from quant.weights import Weights
 
 Json = dict[str, Any]
@@ -60,6 +61,17 @@ def decode_object(kind: type[T], value: Any, where: str) -> T:  # noqa: ANN401 -
     return made
 
 
+def decode_weights(value: Any, where: str, fetch: Fetch) -> Weights:  # noqa: ANN401
+    """Rebuild the weights of one layer from ``encode_weights``'s value.
+
+    Raises:
+        BundleError: A field is missing, unknown or of another kind, or breaks the contract; the
+            message begins with ``where``.
+    """
+    made: Weights = _read_object(Weights, value, where, fetch)
+    return made
+
+
 def _no_tensor(name: str) -> Array:
     raise BundleError(f"tensor '{name}' is named where none belongs")
 
@@ -81,8 +93,10 @@ def _read_node(value: Any, index: int, fetch: Fetch) -> Node:  # noqa: ANN401
 
 def _read_object(kind: type, value: Any, where: str, fetch: Fetch) -> Any:  # noqa: ANN401
     hints = _hints(kind)
-    _need_keys(value, set(hints), where)
-    read = {k: _read(hint, value[k], f"{where}.{k}", fetch) for k, hint in hints.items()}
+    _need_keys(value, set(hints), where, _optional(kind))
+    read = {
+        k: _read(hint, value[k], f"{where}.{k}", fetch) for k, hint in hints.items() if k in value
+    }
     if kind is Weights:
         shape = read["granularity"].group_shape(_four(read["codes"], f"{where}.codes"))
         for key in ("selectors", "multipliers"):
@@ -193,14 +207,27 @@ def _made(where: str, make: Callable[[], T]) -> T:
         raise BundleError(f"{where} is malformed: {error}") from None
 
 
-def _need_keys(value: Any, needed: set[str], where: str) -> None:  # noqa: ANN401
+def _need_keys(
+    value: Any,  # noqa: ANN401
+    needed: set[str],
+    where: str,
+    optional: frozenset[str] = frozenset(),
+) -> None:
     if not isinstance(value, dict):
         raise BundleError(f"{where} is no object")
-    missing, extra = sorted(needed - set(value)), sorted(set(value) - needed)
+    missing, extra = sorted(needed - optional - set(value)), sorted(set(value) - needed)
     if missing:
         raise BundleError(f"{where} has no field '{missing[0]}'")
     if extra:
         raise BundleError(f"{where} has an unknown field '{extra[0]}'")
+
+
+@cache
+def _optional(kind: type) -> frozenset[str]:
+    """Return the fields that a record may leave out; graph and host are always complete."""
+    if kind is not QuantRecord:
+        return frozenset()
+    return frozenset(f.name for f in fields(kind) if f.default is not MISSING)
 
 
 @cache

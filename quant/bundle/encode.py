@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from quant.bundle.layout import StoredTensor, stored_tensors
+from quant.bundle.layout import StoredTensor, stored_tensors, weight_tensors
 from quant.errors import BundleError
 from quant.graph import QGraph
 from quant.nodes import Node
+from quant.weights import Weights
 
 Json = dict[str, Any]
 
@@ -31,6 +32,13 @@ def encode_node(node: Node) -> Json:
     body: Json = {"kind": type(node).__name__}
     for field in fields(node):
         body[field.name] = _encode(getattr(node, field.name), field.name, stored)
+    return body
+
+
+def encode_weights(name: str, weights: Weights) -> Json:
+    """Return the weights of layer ``name`` as JSON values, like the field of a node."""
+    stored = {t.field: t for t in weight_tensors(name, weights)}
+    body: Json = _encode(weights, "weights", stored)
     return body
 
 

@@ -48,6 +48,7 @@ class MemoryKind(StrEnum):
     BIASES = "biases"
     ACTIVATION_TABLES = "activation tables"
     CODEBOOKS = "activation codebooks"
+    SCALES = "weight scales"
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,6 +2,7 @@
 """Reading a bundle: whatever is not exactly what was written is refused, nothing is executed."""
 
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,9 @@ from safetensors.numpy import load as safetensors_arrays
 
 from quant.bundle.decode import decode_graph, decode_object
 from quant.bundle.encode import describe_tensor, encode_node
-from quant.bundle.layout import graph_tensors
+from quant.bundle.layout import StoredTensor, graph_tensors
 from quant.bundle.pack import MAX_PACK_BITS, packed_size, unpack
-from quant.bundle.save import FORMAT, GRAPH_FILE, TENSOR_FILE, VERSION, Bundle
+from quant.bundle.save import FORMAT, GRAPH_FILE, TENSOR_FILE, VERSION, WEIGHTS_VERSION, Bundle
 from quant.bundle.text import CHECKSUM_KEY, checksum_of, parse
 from quant.errors import BundleError
 from quant.graph import QGraph
@@ -42,10 +43,12 @@ def load_bundle(directory: Path) -> Bundle:
     if not directory.is_dir():
         raise BundleError(f"bundle '{directory}' does not exist; make it with nibbleflow quantize")
     graph_file, tensor_file = directory / GRAPH_FILE, directory / TENSOR_FILE
-    body = _read_graph_file(graph_file)
-    streams = _read_tensor_file(tensor_file, body["tensors"])
+    body = read_graph_file(graph_file, VERSION, _PARTS)
+    streams = read_tensor_file(tensor_file, body["tensors"])
     try:
-        graph = decode_graph(body["graph"], lambda name: _tensor(name, body["tensors"], streams))
+        graph = decode_graph(
+            body["graph"], lambda name: read_tensor(name, body["tensors"], streams)
+        )
         _check_layout(graph, body)
         host = decode_object(HostSpec, body["host"], "host")
         record = decode_object(QuantRecord, body["record"], "record")
@@ -68,7 +71,17 @@ def _read_bytes(file: Path) -> bytes:
         raise BundleError(f"'{file}' cannot be read: {error.strerror or error}") from None
 
 
-def _read_graph_file(file: Path) -> Json:
+def read_graph_file(file: Path, wanted: int, parts: tuple[str, ...]) -> Json:
+    """Return the checked body of a ``graph.json``.
+
+    Args:
+        file: The file.
+        wanted: Bundle version that the caller reads.
+        parts: Its top-level keys.
+
+    Raises:
+        BundleError: The file is missing, edited, foreign, of another kind or newer.
+    """
     raw = _read_bytes(file)
     try:
         body = parse(raw.decode())
@@ -77,14 +90,19 @@ def _read_graph_file(file: Path) -> Json:
     if not isinstance(body, dict) or body.get("format") != FORMAT:
         raise BundleError(f"'{file}' is JSON but no {FORMAT}; name the bundle folder of a build")
     version = body.get("version")
-    if type(version) is int and version > VERSION:
+    if type(version) is int and version > WEIGHTS_VERSION:
         raise BundleError(
-            f"'{file}' has bundle version {version}; this program reads {VERSION}; "
+            f"'{file}' has bundle version {version}; this program reads {WEIGHTS_VERSION}; "
             "update nibbleflow"
         )
-    if version != VERSION or type(version) is not int:
-        raise BundleError(f"'{file}' has bundle version {version!r}; needed {VERSION}; {_AGAIN}")
-    for part in _PARTS:
+    if type(version) is int and (version, wanted) == (WEIGHTS_VERSION, VERSION):
+        raise BundleError(
+            f"'{file}' is of kind weights: its activations are float, so there is no integer "
+            "network; quantize again without --weights-only"
+        )
+    if version != wanted or type(version) is not int:
+        raise BundleError(f"'{file}' has bundle version {version!r}; needed {wanted}; {_AGAIN}")
+    for part in parts:
         if part not in body:
             raise BundleError(f"'{file}' has no part '{part}'; {_AGAIN}")
     if body[CHECKSUM_KEY] != checksum_of(body):
@@ -92,15 +110,20 @@ def _read_graph_file(file: Path) -> Json:
             f"'{file}' was edited after it was written (its checksum differs); {_AGAIN}"
         )
     for part in body:
-        if part not in _PARTS:
+        if part not in parts:
             raise BundleError(f"'{file}' has an unknown part '{part}'; {_AGAIN}")
     for part in ("graph", "tensors", "host", "record"):
-        if not isinstance(body[part], dict):
+        if part in parts and not isinstance(body[part], dict):
             raise BundleError(f"'{file}': part '{part}' is no object; {_AGAIN}")
     return body
 
 
-def _read_tensor_file(file: Path, entries: Json) -> Streams:
+def read_tensor_file(file: Path, entries: Json) -> Streams:
+    """Return the packed bytes of every listed tensor.
+
+    Raises:
+        BundleError: The file is missing or damaged, or belongs to another graph.
+    """
     raw = _read_bytes(file)
     try:
         streams: Streams = safetensors_arrays(raw)
@@ -127,8 +150,12 @@ def _read_tensor_file(file: Path, entries: Json) -> Streams:
     return streams
 
 
-def _tensor(name: str, entries: Json, streams: Streams) -> npt.NDArray[Any]:
-    """Return one tensor in its logical dtype and shape."""
+def read_tensor(name: str, entries: Json, streams: Streams) -> npt.NDArray[Any]:
+    """Return one tensor in its logical dtype and shape.
+
+    Raises:
+        BundleError: It is not listed, or its description does not fit its bytes.
+    """
     if name not in entries:
         raise BundleError(f"tensor '{name}' is not listed")
     entry = entries[name]
@@ -160,8 +187,16 @@ def _check_layout(graph: QGraph, body: Json) -> None:
     for node, written in zip(graph.nodes, body["graph"]["nodes"], strict=True):
         if encode_node(node) != written:
             raise BundleError(f"'{node.name}' does not name its own tensors")
-    entries = body["tensors"]
-    expected = {t.name: t for t in graph_tensors(graph)}
+    check_tensors(graph_tensors(graph), body["tensors"])
+
+
+def check_tensors(tensors: Iterable[StoredTensor], entries: Json) -> None:
+    """Check that tensors are described as their writer would describe them.
+
+    Raises:
+        BundleError: One is described otherwise, or is of no use.
+    """
+    expected = {t.name: t for t in tensors}
     extra = sorted(set(entries) - set(expected))
     if extra:
         raise BundleError(f"tensor '{extra[0]}' is listed but no node stores it so")

@@ -2,16 +2,18 @@
 """Writing a bundle: ``graph.json`` and ``tensors.safetensors``, the same bytes every time."""
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from safetensors.numpy import save as safetensors_bytes
 
 from quant.bundle.encode import describe_tensor, encode_graph
 from quant.bundle.folder import write_folder
-from quant.bundle.layout import graph_tensors
+from quant.bundle.layout import StoredTensor, graph_tensors
 from quant.bundle.pack import pack
 from quant.bundle.text import render
 from quant.graph import QGraph
@@ -20,6 +22,8 @@ from quant.record import QuantRecord
 
 FORMAT = "nibbleflow-bundle"
 VERSION = 1
+# Bundles of kind weights: no graph, so an older reader must refuse them.
+WEIGHTS_VERSION = 2
 GRAPH_FILE = "graph.json"
 TENSOR_FILE = "tensors.safetensors"
 
@@ -45,13 +49,7 @@ def bundle_files(graph: QGraph, host: HostSpec, record: QuantRecord) -> dict[str
     Raises:
         BundleError: Something has no place in a bundle (a NaN, a value too wide for its bits).
     """
-    arrays: dict[str, np.ndarray] = {}
-    entries: dict[str, Any] = {}
-    for tensor in graph_tensors(graph):
-        stream = pack(tensor.values, tensor.bits, tensor.signed)
-        arrays[tensor.name] = stream
-        digest = hashlib.sha256(stream.tobytes()).hexdigest()
-        entries[tensor.name] = describe_tensor(tensor, stream.size, digest)
+    arrays, entries = packed_tensors(graph_tensors(graph))
     body = {
         "format": FORMAT,
         "version": VERSION,
@@ -65,6 +63,24 @@ def bundle_files(graph: QGraph, host: HostSpec, record: QuantRecord) -> dict[str
         GRAPH_FILE: render(body).encode(),
         TENSOR_FILE: safetensors_bytes(arrays, metadata={"format": FORMAT}),
     }
+
+
+def packed_tensors(
+    tensors: Iterable[StoredTensor],
+) -> tuple[dict[str, npt.NDArray[np.uint8]], dict[str, Any]]:
+    """Return the packed bytes and the JSON entry of every tensor, by name.
+
+    Raises:
+        BundleError: A value is too wide for its bits.
+    """
+    arrays: dict[str, npt.NDArray[np.uint8]] = {}
+    entries: dict[str, Any] = {}
+    for tensor in tensors:
+        stream = pack(tensor.values, tensor.bits, tensor.signed)
+        arrays[tensor.name] = stream
+        digest = hashlib.sha256(stream.tobytes()).hexdigest()
+        entries[tensor.name] = describe_tensor(tensor, stream.size, digest)
+    return arrays, entries
 
 
 def save_bundle(

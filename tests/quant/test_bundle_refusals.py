@@ -208,10 +208,19 @@ def test_every_edited_character_of_the_json_is_noticed(saved_bundle: Path) -> No
 
 
 def test_newer_version(saved_bundle: Path) -> None:
+    forge(saved_bundle, lambda b: b.update(version=3))
+    refuse(
+        saved_bundle,
+        f"{at(saved_bundle)} has bundle version 3; this program reads 2; update nibbleflow",
+    )
+
+
+def test_weights_alone_are_no_graph(saved_bundle: Path) -> None:
     forge(saved_bundle, lambda b: b.update(version=2))
     refuse(
         saved_bundle,
-        f"{at(saved_bundle)} has bundle version 2; this program reads 1; update nibbleflow",
+        f"{at(saved_bundle)} is of kind weights: its activations are float, so there is no integer "
+        "network; quantize again without --weights-only",
     )
 
 
