@@ -13,6 +13,7 @@ from reports.bench import demo, floats, verify, yolov5n
 from reports.bench.__main__ import BENCHMARKS, main, run_benchmark
 from reports.bench.benchmark import Benchmark
 from reports.bench.goldenspeed import main as goldenspeed
+from reports.bench.hlsspeed import main as hlsspeed
 from reports.bench.record import BenchRecord, read_record, write_record
 from reports.bench.runner import ONE_CORE, Runner
 from reports.readme import BEGIN, CHECKOUT, END, tables
@@ -178,7 +179,7 @@ def test_missing_data_is_skipped_by_name(checkout, program, capsys):
 def test_an_unknown_name_is_refused(checkout, capsys):
     assert main(["speed"], root=checkout) == 2
     assert capsys.readouterr().err == (
-        "error: no benchmark 'speed'; choose demo, float, yolov5n, yolox_nano, verify, golden, "
+        "error: no benchmark 'speed'; choose demo, float, yolov5n, yolox_nano, verify, golden, hls, "
         "faults, deadlock\n"
     )
 
@@ -251,6 +252,25 @@ def test_golden_speed_without_frames_is_refused(tmp_path, bundle, capsys):
     assert not (tmp_path / "f").exists()
 
 
+def test_hls_speed_of_a_build(tmp_path, bundle):
+    pytest.importorskip("hls4ml")
+    save_bundle(bundle.graph, bundle.host, bundle.record, tmp_path / "bundle")
+    (tmp_path / "float").mkdir()
+    frames = np.random.default_rng(1).integers(0, 256, (1, 16, 20, 3), dtype=np.uint8)
+    np.save(tmp_path / "float" / "frames.npy", frames)
+    file = tmp_path / "hls.json"
+    assert hlsspeed([str(tmp_path), "--json", str(file)]) == 0
+    value = json.loads(file.read_text())
+    assert value["plain_mismatches"] == value["ap_int_mismatches"] == 0
+    assert min(value["plain_gmacs_per_second"], value["ap_int_gmacs_per_second"]) > 0
+    assert value["values_compared"] > 0
+    only = tmp_path / "only.json"
+    assert hlsspeed([str(tmp_path), "--compile-only", "--json", str(only)]) == 0
+    compiled = json.loads(only.read_text())
+    assert compiled.keys() == value.keys()
+    assert compiled["plain_mismatches"] is None
+
+
 def test_names_and_needs_are_those_of_the_real_data():
     assert [b.name for b in BENCHMARKS] == [
         "demo",
@@ -259,6 +279,7 @@ def test_names_and_needs_are_those_of_the_real_data():
         "yolox_nano",
         "verify",
         "golden",
+        "hls",
         "faults",
         "deadlock",
     ]
