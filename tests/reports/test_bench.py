@@ -179,8 +179,8 @@ def test_missing_data_is_skipped_by_name(checkout, program, capsys):
 def test_an_unknown_name_is_refused(checkout, capsys):
     assert main(["speed"], root=checkout) == 2
     assert capsys.readouterr().err == (
-        "error: no benchmark 'speed'; choose demo, float, yolov5n, yolox_nano, verify, golden, hls, "
-        "faults, deadlock\n"
+        "error: no benchmark 'speed'; choose demo, float, yolov5n, yolox_nano, verify, golden, "
+        "hls, faults, deadlock\n"
     )
 
 
