@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Lowering: float operations and chosen formats to the integer graph."""
 
-from collections.abc import Mapping
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import assert_never
 
@@ -54,9 +54,11 @@ from quant.ptq.requantizers import (
     output_codes,
     table_requantizer,
 )
+from quant.ptq.schemes.setting import quantize_layer
 from quant.ptq.settings import QuantizeSettings
 from quant.ptq.steps import Step
-from quant.ptq.weightquant import quantize_weights
+from quant.ptq.weightquant import Breakpoints
+from quant.record import BreakpointRecord
 from quant.weights import Weights
 
 Floats = npt.NDArray[np.float64]
@@ -79,6 +81,7 @@ class Lowering:
         edges: Names of the first convolution and the head convolutions.
         weight_sqnr_db: Filled in: weight error by node name.
         notes: Filled in: decisions in words.
+        breakpoints: Filled in: those of PWLQ layers.
     """
 
     graph: FloatGraph
@@ -89,6 +92,7 @@ class Lowering:
     edges: frozenset[str]
     weight_sqnr_db: dict[str, float] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    breakpoints: list[BreakpointRecord] = field(default_factory=list)
 
     def run(self) -> QGraph:
         """Return the integer graph.
@@ -156,14 +160,14 @@ class Lowering:
         weight = op.weight if isinstance(op, FloatConv) else op.weight[:, :, None, None]
         bits = self.settings.weight_bits_of(name, edge=name in self.edges)
         bias = op.bias.astype(np.float64)
-        weights = quantize_weights(
+        found = quantize_layer(
             weight,
-            bits,
-            self.settings.scheme,
-            self.settings.granularity,
-            self.settings.weight_clip_of(bits),
-            self._least_scale(bias, source_format, output),
+            self.settings.weights_of(bits),
+            least_scale=self._least_scale(bias, source_format, output),
         )
+        weights = found.weights
+        if found.breakpoints is not None:
+            self.breakpoints.append(breakpoint_record(name, found.breakpoints))
         integers = weights.integers().astype(np.int64)
         scale = np.broadcast_to(weights.scale.astype(np.float64), bias.shape)
         rounded = integers * scale[:, None, None, None]
@@ -245,6 +249,18 @@ class Lowering:
         return Requantize(name, source, requant, output)
 
 
+def breakpoint_record(name: str, found: Breakpoints) -> BreakpointRecord:
+    """Return the breakpoints of layer ``name`` as the record stores them."""
+    return BreakpointRecord(
+        name,
+        found.real.shape[1],
+        tuple(float(f"{v:.6g}") for v in found.real.reshape(-1)),
+        tuple(float(f"{v:.6g}") for v in found.tops),
+        tuple(int(v) for v in found.integers),
+        tuple(int(v) for v in found.integer_tops),
+    )
+
+
 def sqnr_db(exact: Floats, rounded: Floats) -> float:
     """Return ``10*log10(sum(exact**2) / sum((exact-rounded)**2))``, capped at 200 dB."""
     return decibels(float(np.square(exact).sum()), float(np.square(exact - rounded).sum()))
@@ -262,7 +278,7 @@ def dead_filters(weights: Weights) -> int:
     return int(np.sum(~np.any(weights.integers().reshape(weights.shape[0], -1), axis=1)))
 
 
-def edge_names(steps: tuple[Step, ...], formats: Mapping[str, TensorFormat]) -> frozenset[str]:
+def edge_names(steps: tuple[Step, ...], formats: Collection[str]) -> frozenset[str]:
     """Return the names of the stem (first convolution) and of the output layers."""
     layers = [s for s in steps if isinstance(s.op, FloatConv | FloatLinear) and s.name in formats]
     edges = {s.name for s in layers if s.is_output}

@@ -97,6 +97,7 @@ def quantize(
         settings={**settings.to_json(), "calibration_images": statistics.images},
         notes=(*plan.notes, *lowering.notes),
         layers=tuple(_layer_records(lowered, lowering.weight_sqnr_db, sqnr)),
+        breakpoints=tuple(lowering.breakpoints),
     )
     name_of = {s.result: s.name for s in steps}
     outputs = tuple(tuple(name_of[t] for t in scale) for scale in host.outputs)

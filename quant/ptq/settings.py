@@ -3,10 +3,13 @@
 
 from dataclasses import asdict, dataclass, replace
 from fnmatch import fnmatchcase
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from quant.errors import QuantizationError
 from quant.ptq.observers import RangeMethod
+from quant.ptq.schemes.breakpoints import Method
+from quant.ptq.schemes.setting import MIXTURES, Setting
+from quant.ptq.weightquant import SCHEME_BITS, SchemeName
 from quant.weights import Granularity
 
 WeightClip = Literal["auto", "minmax", "mse"]
@@ -18,8 +21,9 @@ FULL_RANGE_WEIGHT_BITS = 6
 FULL_RANGE_ACT_BITS = 7
 MIN_WEIGHT_BITS, MAX_WEIGHT_BITS = 2, 8
 MIN_ACT_BITS, MAX_ACT_BITS = 4, 8
-SCHEMES = ("affine", "symmetric")
-GRANULARITIES = (Granularity.LAYER, Granularity.FILTER)
+SCHEMES: tuple[str, ...] = get_args(SchemeName)
+GRANULARITIES: tuple[str, ...] = (*(str(g) for g in Granularity), *MIXTURES)
+BREAKPOINT_METHODS: tuple[str, ...] = get_args(Method)
 
 
 @dataclass(frozen=True)
@@ -87,10 +91,17 @@ class QuantizeSettings:
             layers cost little memory and much accuracy.
         stem_act_bits: Bits of the first convolution's output codes.
         output_bits: Bits of the graph's outputs, 8 to 16 (8 where an activation table makes them).
-        scheme: ``affine`` or ``symmetric``.
-        granularity: ``layer`` or ``filter``.
+        scheme: Levels of the weights, a ``SchemeName``. Layers whose bits the scheme does not have
+            (the stem and the head at 8, say) are affine.
+        granularity: Which weights share levels: one of the five for all layers, or ``mixture`` and
+            its kin, which choose per layer.
         weight_clip: Range of a weight group: its extremes (``minmax``), the clipped range of least
             squared error (``mse``), or ``auto``: ``mse`` below 6 bits, ``minmax`` from 6 bits on.
+        breakpoint_method: How PWLQ finds its breakpoint: ``search`` for the least squared error,
+            or the closed form for ``gaussian`` or ``laplacian`` weights.
+        breakpoints: Breakpoints of PWLQ, 1 to 3.
+        multiplier_bits: Width of the group multipliers, 1 to 8; by default 6 C-shape-wise and 8
+            F-shape- and channel-wise.
         observer: Range of an activation: ``minmax``, ``percentile``, ``mse`` (least squared error),
             or ``auto``: ``mse`` below 7 bits, ``minmax`` from 7 bits on, or whichever of the two
             costs the outputs less where codebooks are weighed.
@@ -108,9 +119,12 @@ class QuantizeSettings:
     edge_bits: int = 8
     stem_act_bits: int | None = None
     output_bits: int = 16
-    scheme: Literal["affine", "symmetric"] = "affine"
-    granularity: Granularity = Granularity.FILTER
+    scheme: SchemeName = "affine"
+    granularity: str = "filter"
     weight_clip: WeightClip = "auto"
+    breakpoint_method: Method = "search"
+    breakpoints: int = 1
+    multiplier_bits: int | None = None
     observer: ObserverChoice = "auto"
     percentile: float = 99.99
     codebook: CodebookChoice = "auto"
@@ -132,6 +146,8 @@ class QuantizeSettings:
             raise QuantizationError(f"--output-bits: {self.output_bits} is out of range; 8 to 16")
         _need("--scheme", self.scheme, SCHEMES)
         _need("--granularity", self.granularity, GRANULARITIES)
+        _need("--breakpoint-method", self.breakpoint_method, BREAKPOINT_METHODS)
+        self.weights_of(self.weight_bits)
         _need("--weight-clip", self.weight_clip, ("auto", "minmax", "mse"))
         _need("--observer", self.observer, ("auto", "minmax", "percentile", "mse"))
         _need("--codebook", self.codebook, ("auto", "never"))
@@ -147,13 +163,7 @@ class QuantizeSettings:
             QuantizationError: A field is unknown, of another type, or out of range.
         """
         try:
-            granularity = Granularity(fields.pop("granularity", Granularity.FILTER))
-        except ValueError as error:
-            raise QuantizationError(
-                f"--granularity: {error}; choose {', '.join(GRANULARITIES)}"
-            ) from None
-        try:
-            return cls(granularity=granularity, **fields)
+            return cls(**fields)
         except TypeError as error:
             raise QuantizationError(f"quantize settings: {error}") from None
 
@@ -195,6 +205,25 @@ class QuantizeSettings:
             return "minmax" if bits >= FULL_RANGE_WEIGHT_BITS else "mse"
         return self.weight_clip
 
+    def weights_of(self, bits: int) -> Setting:
+        """Return how the weights of a layer with ``bits`` stored bits are rounded.
+
+        Raises:
+            QuantizationError: The scheme does not have the settings' own weight bits, or the
+                breakpoints do not fit.
+        """
+        low, high = SCHEME_BITS[self.scheme]
+        own = bits == self.weight_bits or low <= bits <= high
+        return Setting(
+            scheme=self.scheme if own else "affine",
+            bits=bits,
+            granularity=self.granularity,
+            clip=self.weight_clip_of(bits),
+            breakpoint_method=self.breakpoint_method,
+            breakpoints=self.breakpoints if own else 1,
+            multiplier_bits=self.multiplier_bits,
+        )
+
     def act_bits_of(self, name: str, *, stem: bool) -> int:
         """Return the bits of the codes that node ``name`` makes."""
         bits = self.act_bits
@@ -208,7 +237,6 @@ class QuantizeSettings:
     def to_json(self) -> dict[str, Any]:
         """Return the fields as JSON values."""
         value = asdict(self)
-        value["granularity"] = str(self.granularity)
         value["overrides"] = [asdict(o) for o in self.overrides]
         return value
 

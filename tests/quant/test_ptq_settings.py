@@ -31,10 +31,28 @@ def test_override_of_another_form_is_refused(text):
         ({"weight_bits": 1}, "--weight-bits: 1 is out of range; choose 2 to 8"),
         ({"act_bits": 3}, "--act-bits: 3 is out of range; choose 4 to 8"),
         ({"output_bits": 17}, "--output-bits: 17 is out of range; 8 to 16"),
-        ({"scheme": "pwlq"}, "--scheme 'pwlq' is not available; choose affine, symmetric"),
         (
-            {"granularity": "c-shape"},
-            "--granularity 'c-shape' is not available; choose layer, filter",
+            {"scheme": "nf4"},
+            "--scheme 'nf4' is not available; choose affine, symmetric, pwlq, pwlq-code, pwlq16, "
+            "e2m1, e2m1-spare, codebook",
+        ),
+        (
+            {"granularity": "row"},
+            "--granularity 'row' is not available; choose layer, filter, channel, f-shape, "
+            "c-shape, mixture, mixture-bits, mixture-hardware",
+        ),
+        (
+            {"scheme": "e2m1", "weight_bits": 5},
+            "scheme 'e2m1' with 5 stored bits is not available; it has 4",
+        ),
+        (
+            {"scheme": "pwlq", "breakpoints": 2},
+            "scheme 'pwlq' with 4 stored bits has no 2 breakpoints; use 'pwlq' with 5 to 8 bits, "
+            "or one breakpoint",
+        ),
+        (
+            {"breakpoint_method": "cauchy"},
+            "--breakpoint-method 'cauchy' is not available; choose gaussian, laplacian, search",
         ),
         (
             {"observer": "kl"},

@@ -29,6 +29,7 @@ def mixed(
     roundings: Iterable[Rounding],
     rule: Rule,
     importance: npt.NDArray[np.float64] | None = None,
+    least_scale: npt.NDArray[np.float64] | None = None,
     act_bits: int = 8,
 ) -> QuantizedLayer:
     """Return the layer at the granularity that the rule likes best; the first one of equals.
@@ -38,11 +39,13 @@ def mixed(
         roundings: What to choose from; at least one.
         rule: What is compared.
         importance: As for ``LayerGroups``.
+        least_scale: As for ``LayerGroups.quantize``.
         act_bits: Width of the activations, for the ``hardware`` rule.
     """
     best: tuple[float, QuantizedLayer] | None = None
     for rounding in roundings:
-        layer = LayerGroups(weight, rounding.granularity, importance).quantize(rounding)
+        groups = LayerGroups(weight, rounding.granularity, importance)
+        layer = groups.quantize(rounding, least_scale)
         cost = _error(weight, layer, importance) * _price(layer.weights, rule, act_bits)
         if best is None or cost < best[0]:
             best = cost, layer

@@ -81,11 +81,14 @@ def several_tables(region_bits: int, shares: npt.NDArray[np.float64]) -> Tables:
     room = ENTRY_LIMIT[bits] // (count - 1)
     ends = np.concatenate([np.zeros((len(shares), 1)), shares, np.ones((len(shares), 1))], axis=1)
     steps = np.maximum(1, np.floor(np.diff(ends, axis=1) * room).astype(np.int64))
-    if int(steps.sum(axis=1).max()) > room:
+    if room < steps.shape[1]:
         raise QuantizationError(
             f"{shares.shape[1]} breakpoints of {region_bits}-bit regions do not fit entries up to "
             f"{ENTRY_LIMIT[bits]}; use fewer breakpoints or shorter regions"
         )
+    # Narrow regions were widened to one step: the widest one gives way.
+    excess = np.maximum(steps.sum(axis=1) - room, 0)
+    steps[np.arange(len(steps)), steps.argmax(axis=1)] -= excess
     starts = np.cumsum(steps, axis=1) * (count - 1)
     starts = np.concatenate([np.zeros((len(shares), 1), np.int64), starts[:, :-1]], axis=1)
     regions = starts[:, :, None] + steps[:, :, None] * np.arange(count)
