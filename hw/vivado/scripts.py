@@ -48,7 +48,7 @@ file mkdir $$build
 _SYNTH = string.Template("""\
 $header# Synthesis of the network out of context, with its reports:
 #   vivado -mode batch -source synth_ooc.tcl [-tclargs PART]
-# `nibbleflow report BUILD --vendor build/reports/*` prints them beside the plan.
+# `nibbleflow report BUILD --vendor BUILD/rtl/vivado/build/reports` prints them beside the plan.
 source [file join [file dirname [file normalize [info script]]] design.tcl]
 
 read_verilog -sv $$sources
