@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from nibbleflow.verbs.generate import generate
     from nibbleflow.verbs.quantize import quantize
     from nibbleflow.verbs.report import report
+    from nibbleflow.verbs.study import study
     from nibbleflow.verbs.vectors import vectors
     from nibbleflow.verbs.verify import verify
 
@@ -34,6 +35,7 @@ __all__ = [
     "generate",
     "quantize",
     "report",
+    "study",
     "vectors",
     "verify",
 ]

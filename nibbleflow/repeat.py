@@ -21,6 +21,7 @@ VERBS = (
     "generate",
     "quantize",
     "report",
+    "study",
     "vectors",
     "verify",
 )

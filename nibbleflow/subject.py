@@ -12,9 +12,11 @@ from nibbleflow.engines import (
     float_engine,
     float_graph_engine,
     integer_engine,
+    stored_weights_engine,
 )
 from nibbleflow.folders import BuildFolder
 from quant.bundle import load_bundle
+from quant.bundle.weights import is_weights_bundle, load_weights
 from quant.errors import InputFileError
 from quant.floatstore import load_float
 from quant.hostspec import HostSpec
@@ -54,7 +56,9 @@ class Subject:
             if name not in ENGINES:
                 raise InputFileError(f"engine '{name}' is unknown; choose {', '.join(ENGINES)}")
             if name not in self.makers:
-                raise InputFileError(f"engine '{name}' {self.absent[name]}; choose float")
+                raise InputFileError(
+                    f"engine '{name}' {self.absent[name]}; choose {', '.join(self.makers)}"
+                )
         return {n: make() for n, make in self.makers.items() if not engines or n in engines}
 
 
@@ -92,6 +96,8 @@ def subject_of(
                 f"{option} belongs to a model, and {name} is a build; leave it out"
             )
     folder = BuildFolder.existing(name)
+    if is_weights_bundle(folder.bundle):
+        return _weights_subject(name, folder)
     bundle = load_bundle(folder.bundle)
     return Subject(
         bundle.record.model,
@@ -103,4 +109,19 @@ def subject_of(
         },
         {"build": str(name), "digest": bundle.graph.digest},
         {},
+    )
+
+
+def _weights_subject(name: str | Path, folder: BuildFolder) -> Subject:
+    """Return a build of kind weights: float beside the stored weights, nothing in integers."""
+    bundle = load_weights(folder.bundle)
+    return Subject(
+        bundle.record.model,
+        bundle.host,
+        {
+            "float": lambda: (float_engine(folder), load_float(folder.floats)[1]),
+            "fake_quant": lambda: (stored_weights_engine(folder, bundle), bundle.host),
+        },
+        {"build": str(name), "kind": "weights"},
+        {"integer": f"does not exist: {name} is of kind weights, its activations are float"},
     )

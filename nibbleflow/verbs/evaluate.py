@@ -3,7 +3,6 @@
 
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,25 +10,12 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from nibbleflow.progress import progress_bar
+from nibbleflow.accuracy import box_accuracy, class_accuracy
 from nibbleflow.result import Result
-from nibbleflow.subject import ENGINES, Running, Subject, subject_of
+from nibbleflow.subject import ENGINES, Subject, subject_of
 from quant.errors import InputFileError, UnsupportedLayerError
-from quant.hostspec import HostSpec
 from quant.zoo.shapes import HELD_OUT_COUNT, HELD_OUT_SEED, write_shapes
-from sim.host import (
-    Dataset,
-    Detections,
-    best_classes,
-    class_logits,
-    detect,
-    letterbox,
-    read_dataset,
-    read_image,
-    read_labels,
-    top_accuracy,
-)
-from sim.host import evaluate as score
+from sim.host import Dataset, read_dataset
 
 BOX_COLUMNS = {"map": "mAP", "map50": "mAP50", "precision": "precision", "recall": "recall"}
 CLASS_COLUMNS = {"top1": "top-1", "top5": "top-5"}
@@ -85,7 +71,7 @@ def evaluate(
         if data is not None or labels is None or images is None:
             raise InputFileError("evaluating a classifier needs --images and --labels, no --data")
         running = subject.start(engines)
-        found = _classify_all(subject.host, running, Path(labels), Path(images), limit)
+        found = class_accuracy(subject.host, running, Path(labels), Path(images), limit)
         return _result(subject, found, CLASS_COLUMNS)
     if labels is not None:
         raise InputFileError(
@@ -96,8 +82,7 @@ def evaluate(
     running = subject.start(engines)
     with tempfile.TemporaryDirectory() as scratch:
         dataset = _dataset(subject, data, images, Path(scratch), limit)
-        boxes = _detect_all(dataset, subject.host, running, limit)
-    found = {n: asdict(score(dataset, b, subject.host.class_names)) for n, b in boxes.items()}
+        found = box_accuracy(dataset, subject.host, running, limit)
     return _result(subject, found, BOX_COLUMNS)
 
 
@@ -143,35 +128,3 @@ def _dataset(
     count = HELD_OUT_COUNT if limit is None else min(limit, HELD_OUT_COUNT)
     write_shapes(scratch, count, HELD_OUT_SEED, (subject.host.height, subject.host.width))
     return read_dataset(scratch / "instances.json", scratch)
-
-
-def _detect_all(
-    dataset: Dataset, host: HostSpec, engines: Mapping[str, Running], limit: int | None
-) -> dict[str, dict[int, Detections]]:
-    found: dict[str, dict[int, Detections]] = {name: {} for name in engines}
-    chosen = dataset.images[:limit]
-    with progress_bar("evaluating", len(chosen)) as advance:
-        for image in chosen:
-            canvas, placement = letterbox(image.read(), host)
-            for name, (run, spec) in engines.items():
-                found[name][image.image_id] = detect(run(canvas), spec, placement)
-            advance(1)
-    return found
-
-
-def _classify_all(
-    host: HostSpec,
-    engines: Mapping[str, Running],
-    labels: Path,
-    folder: Path,
-    limit: int | None,
-) -> dict[str, dict[str, Any]]:
-    images = read_labels(labels, folder)[:limit]
-    best: dict[str, list[Any]] = {name: [] for name in engines}
-    with progress_bar("evaluating", len(images)) as advance:
-        for image in images:
-            canvas, _ = letterbox(read_image(image.path), host)
-            for name, (run, spec) in engines.items():
-                best[name].append(best_classes(class_logits(run(canvas), spec)))
-            advance(1)
-    return {name: asdict(top_accuracy(images, classes)) for name, classes in best.items()}

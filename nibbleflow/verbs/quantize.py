@@ -16,6 +16,7 @@ from nibbleflow.folders import BuildFolder, whole_folder
 from nibbleflow.pictures import Pictures
 from nibbleflow.progress import progress_bar
 from nibbleflow.result import Result
+from nibbleflow.weightsonly import WeightsTask, quantize_weights_only
 from quant.bundle import save_bundle
 from quant.errors import InputFileError
 from quant.floatstore import save_float
@@ -47,6 +48,10 @@ def quantize(
     output_bits: int = 16,
     scheme: str = "affine",
     granularity: str = "filter",
+    breakpoint_method: str = "search",
+    breakpoints: int = 1,
+    multiplier_bits: int | None = None,
+    weights_only: bool = False,
     weight_clip: str = "auto",
     observer: str = "auto",
     percentile: float = 99.99,
@@ -73,8 +78,16 @@ def quantize(
         edge_bits: Weight bits of the first convolution and the head, 2 to 8.
         stem_act_bits: Bits of the first convolution's output; ``None`` for ``act_bits``.
         output_bits: Bits of the outputs, 8 to 16.
-        scheme: ``affine`` or ``symmetric``.
-        granularity: ``layer`` or ``filter``.
+        scheme: ``affine``, ``symmetric``, ``pwlq`` (the paper's form; 5 stored bits are 4-bit
+            regions), ``pwlq-code``, ``pwlq16``, ``e2m1``, ``e2m1-spare`` or ``codebook``; layers
+            whose bits it does not have are affine.
+        granularity: ``layer``, ``filter``, ``channel``, ``f-shape``, ``c-shape``, or ``mixture``,
+            ``mixture-bits``, ``mixture-hardware``: chosen per layer.
+        breakpoint_method: ``search``, ``gaussian`` or ``laplacian``.
+        breakpoints: Breakpoints of PWLQ, 1 to 3.
+        multiplier_bits: Width of the group multipliers; that of the granularity when absent.
+        weights_only: Quantize the weights alone: a build of kind weights, which has an accuracy and
+            a size but no integer network. Images then only weigh the errors of the weights.
         weight_clip: ``auto``, ``minmax`` or ``mse``.
         observer: ``auto``, ``minmax``, ``percentile`` or ``mse``.
         percentile: Share kept by the percentile observer, in percent.
@@ -105,12 +118,23 @@ def quantize(
         output_bits=output_bits,
         scheme=scheme,
         granularity=granularity,
+        breakpoint_method=breakpoint_method,
+        breakpoints=breakpoints,
+        multiplier_bits=multiplier_bits,
         weight_clip=weight_clip,
         observer=observer,
         percentile=percentile,
         codebook=codebook,
         correction=correction,
     ).with_overrides(list(layers))
+    if weights_only:
+        size = _pair(image_size)
+        return quantize_weights_only(
+            WeightsTask(
+                str(model), Path(output), settings, tuple(calib), limit, tuple(outputs), force
+            ),
+            lambda: load_model(str(model), arch=arch, image_size=size, decode=decode, seed=seed),
+        )
     if not calib and str(model) != "demo":
         raise InputFileError(
             f"quantizing {model} needs calibration images; name a folder with --calib, or write "

@@ -14,10 +14,11 @@ import numpy.typing as npt
 from quant.floatgraph import FloatConv, FloatGraph, FloatLinear
 from quant.memory import MemorySummary
 from quant.ptq.executor import FloatExecutor
-from quant.ptq.lower import decibels, edge_names
+from quant.ptq.lower import breakpoint_record, dead_filters, decibels, edge_names
 from quant.ptq.schemes.setting import Setting, quantize_layer
+from quant.ptq.settings import QuantizeSettings
 from quant.ptq.steps import plan_steps
-from quant.ptq.weightquant import QuantizedLayer
+from quant.record import BreakpointRecord, LayerRecord
 from quant.weightsonly import LayerWeights, weights_memory
 
 Floats32 = npt.NDArray[np.float32]
@@ -25,26 +26,26 @@ Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
-class StudiedNetwork:
-    """One network at one setting.
+class RoundedNetwork:
+    """A network whose weights were rounded.
 
     Attributes:
-        setting: The setting.
         layers: Stored weights of every layer.
-        real: Weights at real levels, float32 in the shape of the float network's, by layer.
+        records: Bits, scheme, granularity and error of every layer.
+        breakpoints: Of PWLQ layers.
+        real: Weights to run, float32 OIHW by layer: at real levels, or of the stored integers.
         memory: Both accountings.
         sqnr_db: Of all weights at real levels, in dB.
         stored_sqnr_db: Of the stored integers, in dB.
-        quantized: What each layer was rounded to; kept only when asked for.
     """
 
-    setting: Setting
     layers: tuple[LayerWeights, ...]
+    records: tuple[LayerRecord, ...]
+    breakpoints: tuple[BreakpointRecord, ...]
     real: Mapping[str, Floats32]
     memory: MemorySummary
     sqnr_db: float
     stored_sqnr_db: float
-    quantized: Mapping[str, QuantizedLayer]
 
 
 def weight_layers_of(graph: FloatGraph) -> dict[str, Floats32]:
@@ -68,9 +69,10 @@ def quantize_network(
     importance: Mapping[str, Floats] | None = None,
     progress: Callable[[int], None] | None = None,
     *,
-    keep: bool = False,
-) -> StudiedNetwork:
-    """Round all weights of a network.
+    edge: Setting | None = None,
+    stored: bool = False,
+) -> RoundedNetwork:
+    """Round all weights of a network at one setting.
 
     Args:
         graph: The float network.
@@ -78,34 +80,86 @@ def quantize_network(
         importance: By layer, float64 that broadcasts to its weights: what ``input_energy`` returns;
             all errors count the same without it.
         progress: Called with the number of weights of each finished layer.
-        keep: Whether to keep what each layer was rounded to.
+        edge: How the first convolution and the head are rounded; like the rest without it.
+        stored: Whether ``real`` is the value of the stored integers, not of real levels.
+    """
+    edges = frozenset() if edge is None else edges_of(graph)
+
+    def setting_of(name: str) -> Setting:
+        return edge if edge is not None and name in edges else setting
+
+    return _rounded(graph, setting_of, importance, progress, stored)
+
+
+def quantize_weights_of(
+    graph: FloatGraph,
+    settings: QuantizeSettings,
+    importance: Mapping[str, Floats] | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> RoundedNetwork:
+    """Round all weights of a network as ``nibbleflow quantize --weights-only`` was told.
+
+    Args:
+        graph: The float network.
+        settings: Bits by layer, scheme, granularity; what it says of activations does not matter.
+        importance: As for ``quantize_network``.
+        progress: As for ``quantize_network``.
     """
     edges = edges_of(graph)
+
+    def setting_of(name: str) -> Setting:
+        return settings.weights_of(settings.weight_bits_of(name, edge=name in edges))
+
+    return _rounded(graph, setting_of, importance, progress, True)
+
+
+def _rounded(
+    graph: FloatGraph,
+    setting_of: Callable[[str], Setting],
+    importance: Mapping[str, Floats] | None,
+    progress: Callable[[int], None] | None,
+    stored: bool,
+) -> RoundedNetwork:
     layers: list[LayerWeights] = []
+    records: list[LayerRecord] = []
+    points: list[BreakpointRecord] = []
     real: dict[str, Floats32] = {}
-    kept: dict[str, QuantizedLayer] = {}
     signal, noise, stored_noise = 0.0, 0.0, 0.0
     for name, weight in weight_layers_of(graph).items():
         counts = None if importance is None else importance[name]
-        found = quantize_layer(weight, setting, counts, edge=name in edges)
-        rounded = found.real
-        signal += float(np.square(weight, dtype=np.float64).sum())
+        found = quantize_layer(weight, setting_of(name), counts)
+        rounded, integers = found.real, found.stored_real
+        own = float(np.square(weight, dtype=np.float64).sum())
+        lost = float(np.square(integers - weight).sum())
+        signal, stored_noise = signal + own, stored_noise + lost
         noise += float(np.square(rounded - weight).sum())
-        stored_noise += float(np.square(found.stored_real - weight).sum())
-        real[name] = rounded.astype(np.float32)
+        real[name] = (integers if stored else rounded).astype(np.float32)
         layers.append(LayerWeights(name, found.weights, weight.shape[0]))
-        if keep:
-            kept[name] = found
+        records.append(
+            LayerRecord(
+                name,
+                "weights",
+                found.weights.bits,
+                0,
+                found.weights.scheme,
+                str(found.weights.granularity),
+                decibels(own, lost),
+                None,
+                dead_filters(found.weights),
+            )
+        )
+        if found.breakpoints is not None:
+            points.append(breakpoint_record(name, found.breakpoints))
         if progress is not None:
             progress(weight.size)
-    return StudiedNetwork(
-        setting,
+    return RoundedNetwork(
         tuple(layers),
+        tuple(records),
+        tuple(points),
         real,
         weights_memory(layers),
         decibels(signal, noise),
         decibels(signal, stored_noise),
-        kept,
     )
 
 

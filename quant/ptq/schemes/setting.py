@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One setting for the weights of a whole network: what each of its layers is rounded with."""
+"""How the weights of layers are rounded, at one granularity or at the best of several."""
 
 from dataclasses import dataclass
 
@@ -22,7 +22,7 @@ MIXTURES: dict[str, Rule] = {
 
 @dataclass(frozen=True)
 class Setting:
-    """One row's setting.
+    """How the weights of some layers are rounded.
 
     Attributes:
         scheme: Which levels.
@@ -31,8 +31,6 @@ class Setting:
         clip: Range of a group.
         breakpoint_method: How PWLQ finds its breakpoint.
         breakpoints: Breakpoints of PWLQ.
-        edge_bits: Stored bits of the first convolution and the head, affine; ``bits`` and the
-            row's scheme when absent.
         multiplier_bits: Width of the group multipliers; that of the granularity when absent.
     """
 
@@ -42,7 +40,6 @@ class Setting:
     clip: Clip = "minmax"
     breakpoint_method: Method = "search"
     breakpoints: int = 1
-    edge_bits: int | None = None
     multiplier_bits: int | None = None
 
     def __post_init__(self) -> None:
@@ -56,19 +53,11 @@ class Setting:
             raise QuantizationError(
                 f"granularity '{self.granularity}' is not available; choose {', '.join(known)}"
             )
-        self.roundings(edge=False)
-        self.roundings(edge=True)
+        self.roundings()
 
-    def roundings(self, *, edge: bool) -> tuple[Rounding, ...]:
-        """Return what a layer may be rounded with; ``edge`` says stem or head."""
+    def roundings(self) -> tuple[Rounding, ...]:
+        """Return what a layer may be rounded with: one per granularity to choose from."""
         own = (Granularity(self.granularity),) if self.granularity not in MIXTURES else CANDIDATES
-        if edge and self.edge_bits is not None:
-            return tuple(
-                Rounding(
-                    "affine", self.edge_bits, g, self.clip, multiplier_bits=self.multiplier_bits
-                )
-                for g in own
-            )
         return tuple(
             Rounding(
                 self.scheme,
@@ -88,8 +77,6 @@ def quantize_layer(
     setting: Setting,
     importance: Floats | None = None,
     least_scale: Floats | None = None,
-    *,
-    edge: bool = False,
 ) -> QuantizedLayer:
     """Round the weights of one layer.
 
@@ -98,9 +85,8 @@ def quantize_layer(
         setting: How.
         importance: As for ``LayerGroups``.
         least_scale: As for ``LayerGroups.quantize``.
-        edge: Whether it is the first convolution or one of the head.
     """
-    roundings = setting.roundings(edge=edge)
+    roundings = setting.roundings()
     if setting.granularity in MIXTURES:
         return mixed(weight, roundings, MIXTURES[setting.granularity], importance, least_scale)
     groups = LayerGroups(weight, roundings[0].granularity, importance)
