@@ -337,11 +337,33 @@ def compare(
 
 
 @app.command()
-def report(build: Build, json: JsonFile = None) -> None:
+def report(
+    build: Build,
+    vendor: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Report of Vitis HLS or Vivado, or a folder of them, to print beside the plan; "
+            "may repeat."
+        ),
+    ] = None,
+    fps: Fps = None,
+    board: Board = None,
+    clock: Clock = None,
+    max_macs: MaxMacs = None,
+    json: JsonFile = None,
+) -> None:
     """Write tables and plots: memory, cycles, SQNR, bit widths."""
     from nibbleflow.verbs.report import report as verb
 
-    _run("report", verb, {"build": build}, json, build)
+    given = {
+        "build": build,
+        "vendor": vendor or [],
+        "fps": fps,
+        "board": board,
+        "clock_mhz": clock,
+        "max_macs": max_macs,
+    }
+    _run("report", verb, given, json, build)
 
 
 @app.command()

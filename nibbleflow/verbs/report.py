@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """``nibbleflow report``: tables, plots and JSON of a build."""
 
+import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.text import Text
@@ -8,37 +10,76 @@ from rich.text import Text
 from hw.network_cycles import network_cycles
 from hw.planning import complete_schedule
 from nibbleflow.folders import BuildFolder, whole_folder
-from nibbleflow.foldings import default_schedule
+from nibbleflow.foldings import Aim, plan_schedule
 from nibbleflow.result import Result
 from quant.bundle import load_bundle
+from quant.errors import InputFileError
 from quant.floatstore import load_float
 from reports.network import NetworkSummary
 from reports.summary import summarise
 from reports.tables import summary_tables
+from reports.vendor import planned_intervals, read_vendor_report, vendor_json, vendor_tables
 from reports.write import write_report
 
 
-def report(build: str | Path) -> Result:
+def report(
+    build: str | Path,
+    *,
+    vendor: Sequence[str | Path] = (),
+    fps: float | None = None,
+    board: str | None = None,
+    clock_mhz: float | None = None,
+    max_macs: int | None = None,
+) -> Result:
     """Write the report of a build into ``BUILD/report``.
 
     Args:
         build: A build folder.
+        vendor: Reports of vendor tools, or folders of them, to print beside the plan; plan with
+            the aims that the hardware was generated with.
+        fps: Frames per second to fold the network for.
+        board: Board whose clock and ultra RAM it is planned with.
+        clock_mhz: Planned clock.
+        max_macs: Multiply-accumulates per cycle to fold the network for.
 
     Returns:
         ``values`` has ``memory`` (``honest_ratio``, ``published_ratio``, ``bits``), ``macs`` and
-        ``layers``.
+        ``layers``; with vendor reports also ``vendor``.
 
     Raises:
-        NibbleflowError: The build cannot be read.
+        NibbleflowError: The build or a report cannot be read, or the aims cannot be met.
     """
     folder = BuildFolder.existing(build)
     bundle = load_bundle(folder.bundle)
     float_graph, _ = load_float(folder.floats)
-    schedule = default_schedule(bundle.graph)
+    found = [read_vendor_report(path) for given in vendor for path in _report_files(Path(given))]
+    schedule = plan_schedule(bundle.graph, Aim(fps, board, clock_mhz, max_macs))
     summary = summarise(bundle, schedule)
     plan = complete_schedule(bundle.graph, schedule)
-    network = NetworkSummary(plan.fifos, network_cycles(bundle.graph, plan.schedule))
+    cycles = network_cycles(bundle.graph, plan.schedule)
+    network = NetworkSummary(plan.fifos, cycles)
+    planned = planned_intervals(bundle.graph, cycles)
+    values = summary.to_json()
     with whole_folder(folder.report, force=True) as target:
         write_report(summary, bundle, float_graph, target, network=network)
+        if found:
+            values["vendor"] = vendor_json(found, planned)
+            text = json.dumps(values["vendor"], indent=1, allow_nan=False) + "\n"
+            (target / "vendor.json").write_text(text, encoding="utf-8")
     written = Text(f"tables and plots in {folder.report}")
-    return Result("report", summary.to_json(), (*summary_tables(summary), written))
+    tables = (*summary_tables(summary), *vendor_tables(found, planned))
+    return Result("report", values, (*tables, written))
+
+
+def _report_files(given: Path) -> list[Path]:
+    """Return the report that ``given`` is, or those in the folder that it is.
+
+    Of a folder of HLS that is the summary of all modules, of others every ``.rpt``.
+    """
+    if not given.is_dir():
+        return [given]
+    summary = given / "csynth.xml"
+    found = [summary] if summary.is_file() else sorted(given.glob("*.rpt"))
+    if not found:
+        raise InputFileError(f"{given} holds neither csynth.xml nor a .rpt; give report files")
+    return found

@@ -31,3 +31,45 @@ def test_report(cli, build, tmp_path):
     assert done.code == 0, done.err
     assert not stale.exists()
     assert json.loads((build / "report" / "summary.json").read_text())["memory"] == memory
+
+
+# One line of Vivado's hierarchical report per instance; the layout is that of tests/reports.
+VIVADO = """\
+| Tool Version : Vivado v.2023.2 (lin64) Build 1
+| Command      : report_utilization -hierarchical -file u.rpt
+| Design       : demo_top
+| Device       : xczu7ev-ffvc1156-2-e
+
++-----------+---------+------------+-----+--------+--------+------+------------+
+| Instance  | Module  | Total LUTs | FFs | RAMB36 | RAMB18 | URAM | DSP Blocks |
++-----------+---------+------------+-----+--------+--------+------+------------+
+| demo_top  |   (top) |        900 | 700 |      4 |      1 |    0 |          9 |
+|   u_model_0_conv | nf_conv |   500 | 400 |      3 |      0 |    0 |          9 |
++-----------+---------+------------+-----+--------+--------+------+------------+
+"""
+
+
+def test_vendor_reports_beside_the_plan(cli, build, tmp_path):
+    reports = tmp_path / "reports"
+    reports.mkdir()
+    done = cli("report", build, "--vendor", reports)
+    assert done.code == 1
+    assert done.error == f"{reports} holds neither csynth.xml nor a .rpt; give report files"
+    node = load_bundle(build / "bundle").graph.convs[0].name
+    stem = "u_" + node.replace(".", "_")
+    (reports / "u.rpt").write_text(VIVADO.replace("u_model_0_conv", stem))
+    intervals = []
+    for macs in (400, 100):
+        given = ("--vendor", reports, "--max-macs", macs, "--json", tmp_path / "r.json")
+        done = cli("report", build, *given)
+        assert done.code == 0, done.err
+        (found,) = json.loads((tmp_path / "r.json").read_text())["vendor"]
+        assert json.loads((build / "report" / "vendor.json").read_text()) == [found]
+        top, conv = found["modules"]
+        assert (conv["node"], conv["resources"]["lut"]) == (node, 500)
+        assert conv["planned_interval_cycles"] <= top["planned_interval_cycles"]
+        intervals.append(top["planned_interval_cycles"])
+        shown = [line.split() for line in done.out.splitlines()]
+        assert any(row[:3] == [node, "500", "400"] for row in shown)
+    # A plan of fewer multipliers is slower: the aims reach the plan.
+    assert intervals[0] < intervals[1]
