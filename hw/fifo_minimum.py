@@ -188,8 +188,20 @@ def _run_frame(
     table = tokens.table
     for unit, row in zip(tables.units, table.rows, strict=True):
         unit[at.LEFT] = row.steps * row.periods
+    count = len(tables.units)
     passed = run(
-        tables.units, tables.ports, tables.readers, table.counts, table.emits, groups, cost, grown
+        tables.units,
+        tables.ports,
+        tables.readers,
+        table.counts,
+        table.emits,
+        groups,
+        cost,
+        grown,
+        np.zeros(count, np.int64),
+        np.zeros(count, np.bool_),
+        np.zeros((2 * count + 2, 3), np.int64),
+        np.zeros(count, np.int64),
     )
     return dict(zip(keys, grown.tolist(), strict=True)), passed
 

@@ -158,10 +158,9 @@ def _go_on(
     before = ends.shape[1]
     all_ends = np.zeros((len(units), frames), np.int64)
     all_ends[: len(ends), :before] = ends
-    for index, row in enumerate(units):
-        periods = table.rows[index].periods if index < len(table.rows) else row[at.FRAME]
-        row[at.LEFT] += (frames - before) * periods * row[at.STEPS]
-        if index < len(tokens.units) and isinstance(tokens.units[index].behaviour, Source):
+    for unit, known, row in zip(tokens.units, table.rows, units, strict=False):
+        row[at.LEFT] += (frames - before) * known.periods * known.steps
+        if isinstance(unit.behaviour, Source):
             row[at.PACE] = pace_cycles
     run(
         units,
@@ -172,6 +171,8 @@ def _go_on(
         tables.ring,
         tables.times,
         all_ends,
+        np.zeros(len(units), np.int64),
+        np.zeros(len(units), np.bool_),
     )
     if bool(units[:, at.LEFT].any()):
         return find_deadlock(tokens, tables)

@@ -145,6 +145,10 @@ def run(
     group_of_edge: Int64,
     cost: Int64,
     grown: Int64,
+    line: Int64,
+    waiting: Bools,
+    path: Int64,
+    seen: Int64,
 ) -> bool:
     """Do every step that is LEFT and possible; grow FIFOs where nothing else helps.
 
@@ -158,17 +162,21 @@ def run(
         cost: int64 [groups]: of the FIFOs in a cycle of waiting units the cheapest grows;
             negative: a FIFO that may not.
         grown: int64 [groups], written: beats by which the FIFOs have grown.
+        line: int64 [units], written: units that may do something, a queue in a ring.
+        waiting: bool [units], written: whether a unit is in the line.
+        path: int64 [2 * units + 2, 3], written: a cycle of waiting units.
+        seen: int64 [units], written: where a unit stands in ``path``.
 
     Returns:
         Whether all is done.
     """
     total = units.shape[0]
-    line = np.arange(total)
-    waiting = np.ones(total, np.bool_)
-    path = np.zeros((2 * total + 2, 3), np.int64)
+    for u in range(total):
+        line[u] = u
+        waiting[u] = True
     go(line, waiting, total, units, ports, readers, counts, emits)
     while True:
-        begin, end = wait_cycle(units, ports, readers, counts, emits, path)
+        begin, end = wait_cycle(units, ports, readers, counts, emits, path, seen)
         if begin == end:
             return True
         chosen = -1

@@ -64,7 +64,8 @@ def find_deadlock(tokens: TokenGraph, tables: Tables) -> Deadlock:
 
     units, ports, table = tables.units, tables.ports, tokens.table
     path = np.zeros((2 * len(units) + 2, 3), np.int64)
-    begin, end = wait_cycle(units, ports, tables.readers, table.counts, table.emits, path)
+    seen = np.zeros(len(units), np.int64)
+    begin, end = wait_cycle(units, ports, tables.readers, table.counts, table.emits, path, seen)
     fifo_edges = {unit: edge for edge, unit in tables.fifos.items()}
     waits = []
     for unit, reason, q in path[begin:end].tolist():

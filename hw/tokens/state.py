@@ -31,9 +31,9 @@ PACE = 21  # a source: cycles of a frame's beats (0: as fast as they are taken)
 FRAME = 22  # beats of a frame that leave
 MARK = 23  # beat whose taking ends the frame under way
 FRAMES = 24  # frames ended
-HELD = 25  # first beat still counted as held, of units whose occupancy is watched
-HELD_SLOT = 26
-MOST = 27  # most beats held at once; -1: not watched
+HELD = 25  # of a timed FIFO: first beat still counted as held
+MOST = 26  # of a timed FIFO: most beats held at once
+PASSIVE = 27  # 1: a timed FIFO, which moves beats without steps
 UNIT_COLUMNS = 28
 
 # ---- ports

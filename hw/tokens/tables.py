@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """TokenGraph and FIFO depths to the integer tables of the compiled engines, before the first event.
 
-A timed FIFO is a unit of its own: one step per beat, a direct port, as many credits as places.
-Without time it is nothing but more places before the port, so that it can grow while it runs.
+A timed FIFO is a unit of its own: as one that takes a step per beat and has as many credits as
+places it would take a beat when there is a place. So its places stand at its port, like those of a
+buffered port, and no step is needed: a beat's offer follows from its arrival. Without time it is nothing but more places before the port, so that it can grow while it runs.
 """
 
 from collections.abc import Mapping
@@ -62,7 +63,8 @@ def timed_tables(tokens: TokenGraph, depths: Mapping[EdgeKey, int]) -> Tables:
                 continue
             fifos[edge] = len(rows)
             branches[k] = (len(rows), 0, edge)
-            taker = PortRow(1, 0, 0, 0, 1, 1)
+            # To see how many are inside, a taking is remembered as long as a beat stays.
+            taker = PortRow(1, depth, 0, 0, depth, 2 * depth)
             delay = tokens.edges[edge].latency(depth)
             rows.append(UnitRow(1, tokens.edges[edge].beats, 0, 1, delay, depth, (taker,)))
             links.append([(unit, port, None)])
@@ -121,10 +123,10 @@ def _tables(
     ports = np.zeros((int(first_port[-1]), at.PORT_COLUMNS), np.int64)
     first_reader = np.concatenate(([0], np.cumsum([len(branches) for branches in links])))
     readers = np.zeros(int(first_reader[-1]), np.int64)
-    watched = set(fifos.values())
+    passive = set(fifos.values())
     ring_size = time_size = 0
     for index, row in enumerate(rows):
-        slots = row.queue * (2 if index in watched else 1)
+        slots = 0 if index in passive else row.queue  # a FIFO's cycles are at its port
         unit = units[index]
         unit[at.STEPS] = row.steps
         unit[at.EMIT_AT] = row.emit_at
@@ -136,7 +138,7 @@ def _tables(
         unit[at.FRAME] = beats[index]
         unit[at.MARK] = beats[index] - 1
         unit[at.LAST] = -1
-        unit[at.MOST] = 0 if index in watched else -1
+        unit[at.PASSIVE] = index in passive
         unit[at.RING_AT], unit[at.RING_SIZE] = ring_size, slots
         ring_size += slots
         for k, port_row in enumerate(row.ports):

@@ -45,7 +45,13 @@ def lagging(u: int, units: Int64, ports: Int64, readers: Int64) -> int:
 
 @compiled
 def wait_cycle(
-    units: Int64, ports: Int64, readers: Int64, counts: Int32, emits: Bools, path: Int64
+    units: Int64,
+    ports: Int64,
+    readers: Int64,
+    counts: Int32,
+    emits: Bools,
+    path: Int64,
+    seen: Int64,
 ) -> tuple[int, int]:
     """Find a cycle of waiting units.
 
@@ -56,6 +62,7 @@ def wait_cycle(
         counts: int32: token counts of the steps.
         emits: bool: flags of the steps.
         path: int64 [>= 2 * units + 2, 3], written: waiting unit, reason, port where it waits.
+        seen: int64 [units], written: row of a unit in ``path``; -1: none.
 
     Returns:
         First row of the cycle in ``path`` and the row after its last; (0, 0) if all is done.
@@ -68,7 +75,7 @@ def wait_cycle(
             break
     if u < 0:
         return 0, 0
-    seen = np.full(total, -1, np.int64)
+    seen[:] = -1
     size = 0
     while seen[u] < 0:
         seen[u] = size

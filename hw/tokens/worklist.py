@@ -5,7 +5,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hw.tokens.compiled import inlined
-from hw.tokens.state import READ_HI, READ_LO, UNIT
+from hw.tokens.state import PASSIVE, READ_HI, READ_LO, UNIT
 
 Int64 = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
@@ -26,13 +26,17 @@ def wake(
     """Put unit ``u`` and its readers, but not ``awake``, into the line; return its new size."""
     total = line.shape[0]
     if u != awake and not waiting[u]:
-        line[(head + size) % total] = u
+        place = head + size
+        line[place - total if place >= total else place] = u
         waiting[u] = True
         size += 1
     for k in range(units[u, READ_LO], units[u, READ_HI]):
         reader = ports[readers[k], UNIT]
+        if units[reader, PASSIVE]:  # a FIFO does nothing by itself: the unit behind it
+            reader = ports[readers[units[reader, READ_LO]], UNIT]
         if reader != awake and not waiting[reader]:
-            line[(head + size) % total] = reader
+            place = head + size
+            line[place - total if place >= total else place] = reader
             waiting[reader] = True
             size += 1
     return size
