@@ -69,6 +69,15 @@ COLUMNS: dict[str, tuple[Column, ...]] = {
     ),
     "yolov5n": _DETECTOR,
     "yolox_nano": _DETECTOR,
+    "mobileone": (
+        _BITS,
+        Column("float top-1 / top-5 (%)", "{float_top1_percent:.1f} / {float_top5_percent:.1f}"),
+        Column(
+            "fake-quantized (%)", "{fake_quant_top1_percent:.1f} / {fake_quant_top5_percent:.1f}"
+        ),
+        Column("integer (%)", "{integer_top1_percent:.1f} / {integer_top5_percent:.1f}"),
+        *_SIZES,
+    ),
     "verify": (
         _BITS,
         Column("engines", "{engines}"),

@@ -16,7 +16,18 @@ from rich.table import Table
 
 from quant.errors import NibbleflowError
 from reports import readme
-from reports.bench import deadlock, demo, faults, floats, golden, hls, verify, yolov5n, yolox_nano
+from reports.bench import (
+    deadlock,
+    demo,
+    faults,
+    floats,
+    golden,
+    hls,
+    mobileone,
+    verify,
+    yolov5n,
+    yolox_nano,
+)
 from reports.bench.benchmark import Benchmark
 from reports.bench.record import BenchRecord, Figure, write_record
 from reports.bench.runner import Runner
@@ -27,6 +38,7 @@ BENCHMARKS = (
     floats.BENCHMARK,
     yolov5n.BENCHMARK,
     yolox_nano.BENCHMARK,
+    mobileone.BENCHMARK,
     verify.BENCHMARK,
     golden.BENCHMARK,
     hls.BENCHMARK,

@@ -10,7 +10,11 @@ from reports.bench.runner import Runner
 
 WEIGHTS = "../shared/data/weights"
 YOLOV5N = f"{WEIGHTS}/yolov5n_coco_fp16.safetensors"
+YOLOX_NANO = f"{WEIGHTS}/yolox_nano_416.onnx"
+MOBILEONE = f"{WEIGHTS}/mobileone_s0_reparam_fp32.safetensors"
 CALIBRATION = "../shared/data/coco/calib"
+MORE_CALIBRATION = "../shared/data/coco/calib_extra"
+OBJECTS = "../shared/data/imagenet/sample1000_256"
 INSTANCES = "../shared/data/coco/instances_public_val.json"
 IMAGES = "../shared/data/coco/public_val"
 DATA = (YOLOV5N, CALIBRATION, INSTANCES, IMAGES)
@@ -55,6 +59,19 @@ def quantize_photographs(
     return _quantize(runner, weight_bits, act_bits, model, *calib)
 
 
+def quantize_yolox_nano(runner: Runner, weight_bits: int, act_bits: int) -> Build:
+    """Quantize the real YOLOX-Nano on all calibration images."""
+    return quantize_photographs(
+        runner, weight_bits, act_bits, YOLOX_NANO, CALIBRATION, MORE_CALIBRATION
+    )
+
+
+def quantize_mobileone(runner: Runner, weight_bits: int, act_bits: int) -> Build:
+    """Quantize the real MobileOne-S0 on 256 of the sample images."""
+    options = ("--arch", "mobileone-s0", "--calib", OBJECTS, "--limit", "256")
+    return _quantize(runner, weight_bits, act_bits, MOBILEONE, *options)
+
+
 def build_row(runner: Runner, build: Build) -> Row:
     """Return bits, file sizes and memory ratios of a build, from ``nibbleflow report``."""
     memory = runner.nibbleflow("report", build.folder)["memory"]
@@ -85,7 +102,7 @@ def accuracy_row(runner: Runner, build: Build, *arguments: str) -> Row:
 def _quantize(
     runner: Runner, weight_bits: int, act_bits: int, model: str, *arguments: str
 ) -> Build:
-    folder = runner.folder / f"w{weight_bits}a{act_bits}"
+    folder = runner.folder / f"{Path(model).stem}_w{weight_bits}a{act_bits}"
     bits = ("--weight-bits", str(weight_bits), "--act-bits", str(act_bits))
     begin = perf_counter()
     runner.nibbleflow("quantize", model, *arguments, "-o", folder, *bits, "--force")

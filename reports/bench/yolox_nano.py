@@ -6,16 +6,15 @@ from reports.bench.builds import (
     CALIBRATION,
     IMAGES,
     INSTANCES,
-    WEIGHTS,
+    MORE_CALIBRATION,
+    YOLOX_NANO,
     accuracy_row,
     build_row,
-    quantize_photographs,
+    quantize_yolox_nano,
 )
 from reports.bench.record import Row
 from reports.bench.runner import Runner
 
-MODEL = f"{WEIGHTS}/yolox_nano_416.onnx"
-MORE_CALIBRATION = "../shared/data/coco/calib_extra"
 BITS = ((8, 8), (4, 8))
 
 
@@ -23,9 +22,7 @@ def run(runner: Runner) -> list[Row]:
     """Quantize, evaluate on the real images, report."""
     rows = []
     for weight_bits, act_bits in BITS:
-        build = quantize_photographs(
-            runner, weight_bits, act_bits, MODEL, CALIBRATION, MORE_CALIBRATION
-        )
+        build = quantize_yolox_nano(runner, weight_bits, act_bits)
         accuracy = accuracy_row(runner, build, "--data", INSTANCES, "--images", IMAGES)
         rows.append({**build_row(runner, build), **accuracy})
     return rows
@@ -34,6 +31,6 @@ def run(runner: Runner) -> list[Row]:
 BENCHMARK = Benchmark(
     "yolox_nano",
     "YOLOX-Nano, 416 x 416, on 300 labelled COCO images: accuracy and memory",
-    (MODEL, CALIBRATION, MORE_CALIBRATION, INSTANCES, IMAGES),
+    (YOLOX_NANO, CALIBRATION, MORE_CALIBRATION, INSTANCES, IMAGES),
     run,
 )

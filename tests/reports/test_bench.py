@@ -9,7 +9,7 @@ import pytest
 from quant.bundle import save_bundle
 from quant.errors import InputFileError, ToolError
 from quant.graph import macs_of
-from reports.bench import demo, floats, verify, yolov5n
+from reports.bench import demo, floats, mobileone, verify, yolov5n
 from reports.bench.__main__ import BENCHMARKS, main, run_benchmark
 from reports.bench.benchmark import Benchmark
 from reports.bench.goldenspeed import main as goldenspeed
@@ -41,7 +41,7 @@ elif verb == "evaluate":
     value = {"images": 300, **{e: {"map": 20.0 + i, "map50": 40.0 + i}
                                for i, e in enumerate(engines)}}
     if "--labels" in rest:
-        value["float"] = {"top1": 61.5, "top5": 85.0}
+        value |= {e: {"top1": 61.5 - i, "top5": 85.0 - i} for i, e in enumerate(engines)}
 elif verb == "verify":
     node = {"counted_interval": 90, "planned_interval": 90}
     value = {"engines": ["golden", "hls", "rtl"], "values": 1000, "mismatches": 0,
@@ -82,8 +82,8 @@ def test_demo_gathers_the_figures_of_three_builds(checkout, program):
     assert (row["images"], row["float_map50_percent"]) == (300, 40.0)
     assert (row["fake_quant_map50_percent"], row["integer_map_percent"]) == (41.0, 22.0)
     assert record.commands[3] == (
-        "nibbleflow quantize demo -o build/bench/demo/w4a8 --weight-bits 4 --act-bits 8 --force "
-        "--json build/bench/demo/04-quantize.json"
+        "nibbleflow quantize demo -o build/bench/demo/demo_w4a8 --weight-bits 4 --act-bits 8 "
+        "--force --json build/bench/demo/04-quantize.json"
     )
 
 
@@ -126,6 +126,19 @@ def test_measured_figures_are_the_known_ones():
             assert known is None or abs(row[f"{key}_percent"] - known) <= limit, row["model"]
 
 
+def test_a_classifier_is_measured_by_its_first_choices(checkout, program):
+    record = run_benchmark(mobileone.BENCHMARK, checkout, program)
+    assert [(row["weight_bits"], row["integer_top1_percent"]) for row in record.figures] == [
+        (8, 59.5),
+        (4, 59.5),
+    ]
+    assert record.figures[0]["float_top5_percent"] == 85.0
+    assert (
+        "--arch mobileone-s0 --calib ../shared/data/imagenet/sample1000_256 --limit 256"
+        in (record.commands[0])
+    )
+
+
 def test_verify_counts_nodes_once_and_compares_intervals(checkout, program):
     record = run_benchmark(verify.BENCHMARK, checkout, program)
     row = record.figures[0]
@@ -162,7 +175,7 @@ def test_a_record_says_everything_needed_to_repeat_it(checkout, program):
 def test_the_table_shows_every_figure(checkout, program, capsys):
     main(["demo"], root=checkout, program=program)
     shown = capsys.readouterr().out
-    assert "nibbleflow evaluate build/bench/demo/w8a8 --json" in shown
+    assert "nibbleflow evaluate build/bench/demo/demo_w8a8 --json" in shown
     assert "integer map50 percent" in shown
     assert "42.000" in shown
 
@@ -179,8 +192,8 @@ def test_missing_data_is_skipped_by_name(checkout, program, capsys):
 def test_an_unknown_name_is_refused(checkout, capsys):
     assert main(["speed"], root=checkout) == 2
     assert capsys.readouterr().err == (
-        "error: no benchmark 'speed'; choose demo, float, yolov5n, yolox_nano, verify, golden, "
-        "hls, faults, deadlock\n"
+        "error: no benchmark 'speed'; choose demo, float, yolov5n, yolox_nano, mobileone, verify, "
+        "golden, hls, faults, deadlock\n"
     )
 
 
@@ -277,6 +290,7 @@ def test_names_and_needs_are_those_of_the_real_data():
         "float",
         "yolov5n",
         "yolox_nano",
+        "mobileone",
         "verify",
         "golden",
         "hls",

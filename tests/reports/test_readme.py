@@ -104,7 +104,7 @@ def test_every_shown_figure_is_one_that_benchmarks_measure():
     for columns in COLUMNS.values():
         for column in columns:
             for key in re.findall(r"{(\w+)", column.pattern):
-                engine = re.sub(r"^(float|fake_quant|integer)_map", "_map", key)
+                engine = re.sub(r"^(float|fake_quant|integer)_(map|top)", r"_\2", key)
                 assert key in derived or f'"{key}"' in source or f"{engine}" in source
 
 
