@@ -51,6 +51,11 @@ Clock = Annotated[float | None, typer.Option("--clock", help="Planned clock in M
 MaxMacs = Annotated[
     int | None, typer.Option(help="Fold the RTL for so many multiply-accumulates per cycle.")
 ]
+BreakpointMethod = Annotated[
+    str, typer.Option(help="PWLQ's breakpoint: search, gaussian or laplacian.")
+]
+BreakpointCount = Annotated[int, typer.Option("--breakpoints", help="Of PWLQ, 1 to 3.")]
+MultiplierBits = Annotated[int | None, typer.Option(help="Width of group multipliers, 1 to 8.")]
 Limit = Annotated[int | None, typer.Option(help="Use at most so many images.")]
 
 
@@ -113,8 +118,21 @@ def quantize(
     edge_bits: Annotated[int, typer.Option(help="Weight bits of stem and head.")] = 8,
     stem_act_bits: Annotated[int | None, typer.Option(help="Bits of the stem's output.")] = None,
     output_bits: Annotated[int, typer.Option(help="Bits of the outputs, 8 to 16.")] = 16,
-    scheme: Annotated[str, typer.Option(help="affine or symmetric.")] = "affine",
-    granularity: Annotated[str, typer.Option(help="layer or filter.")] = "filter",
+    scheme: Annotated[
+        str,
+        typer.Option(
+            help="affine, symmetric, pwlq, pwlq-code, pwlq16, e2m1, e2m1-spare, codebook."
+        ),
+    ] = "affine",
+    granularity: Annotated[
+        str, typer.Option(help="layer, filter, channel, f-shape, c-shape, mixture[-bits|-hardware]")
+    ] = "filter",
+    breakpoint_method: BreakpointMethod = "search",
+    breakpoints: BreakpointCount = 1,
+    multiplier_bits: MultiplierBits = None,
+    weights_only: Annotated[
+        bool, typer.Option("--weights-only", help="Quantize weights; activations stay float.")
+    ] = False,
     weight_clip: Annotated[str, typer.Option(help="auto, minmax or mse.")] = "auto",
     observer: Annotated[str, typer.Option(help="auto, minmax, percentile, mse.")] = "auto",
     percentile: Annotated[float, typer.Option(help="Share kept, in percent.")] = 99.99,
@@ -148,6 +166,10 @@ def quantize(
         "output_bits": output_bits,
         "scheme": scheme,
         "granularity": granularity,
+        "breakpoint_method": breakpoint_method,
+        "breakpoints": breakpoints,
+        "multiplier_bits": multiplier_bits,
+        "weights_only": weights_only,
         "weight_clip": weight_clip,
         "observer": observer,
         "percentile": percentile,
@@ -364,6 +386,68 @@ def report(
         "max_macs": max_macs,
     }
     _run("report", verb, given, json, build)
+
+
+@app.command()
+def study(
+    model: Model,
+    schemes: Annotated[
+        str, typer.Option(help="NAME or NAME:STORED_BITS, joined by commas.")
+    ] = "affine,symmetric,pwlq",
+    granularities: Annotated[
+        str, typer.Option(help="layer, filter, channel, f-shape, c-shape, mixture[-bits|-hardware]")
+    ] = "layer,filter,channel,f-shape,c-shape,mixture",
+    bits: Annotated[int, typer.Option(help="Bits of a weight (PWLQ: of a region), 2 to 8.")] = 4,
+    edge_bits: Annotated[int | None, typer.Option(help="Affine bits of stem and head.")] = None,
+    weight_clip: Annotated[str, typer.Option(help="minmax or mse.")] = "minmax",
+    breakpoint_method: BreakpointMethod = "search",
+    breakpoints: BreakpointCount = 1,
+    multiplier_bits: MultiplierBits = None,
+    stored: Annotated[
+        bool, typer.Option("--stored", help="Accuracy of the stored integers, not of real levels.")
+    ] = False,
+    calib: Annotated[
+        list[str] | None, typer.Option(help="Images whose inputs weigh the errors; may repeat.")
+    ] = None,
+    data: Annotated[Path | None, typer.Option(help="COCO instances.json.")] = None,
+    images: Annotated[Path | None, typer.Option(help="Folder of the images.")] = None,
+    labels: Annotated[
+        Path | None, typer.Option(help="JSON of file name to class, for classifiers.")
+    ] = None,
+    limit: Limit = None,
+    out: Annotated[Path | None, typer.Option(help="JSON, written after every row.")] = None,
+    arch: Arch = None,
+    img: Size = None,
+    decode: Decode = None,
+    seed: Seed = None,
+    json: JsonFile = None,
+) -> None:
+    """Compare schemes and granularities on the weights alone: memory, error, accuracy."""
+    from nibbleflow.verbs.study import study as verb
+
+    given = {
+        "model": model,
+        "schemes": _names(schemes),
+        "granularities": _names(granularities),
+        "bits": bits,
+        "edge_bits": edge_bits,
+        "weight_clip": weight_clip,
+        "breakpoint_method": breakpoint_method,
+        "breakpoints": breakpoints,
+        "multiplier_bits": multiplier_bits,
+        "stored": stored,
+        "calib": [c if is_random(c) else Path(c) for c in calib or []],
+        "data": data,
+        "images": images,
+        "labels": labels,
+        "limit": limit,
+        "out": out,
+        "arch": arch,
+        "image_size": _size(img),
+        "decode": decode,
+        "seed": seed,
+    }
+    _run("study", verb, given, json, None)
 
 
 @app.command()
