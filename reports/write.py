@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from quant.bundle import Bundle
 from quant.bundle.folder import write_folder
 from quant.floatgraph import FloatGraph
+from reports.breakpoints import breakpoint_plot
 from reports.figures import ImageFormat, render
 from reports.histograms import chosen_layers, histogram_plot
 from reports.network import NetworkSummary, cycle_plot, cycle_table, fifo_plot, fifo_table
@@ -97,6 +98,8 @@ def _plots(
     }
     if summary.worst_layers(1):
         found["sqnr"] = lambda: sqnr_plot(summary)
+    if bundle.record.breakpoints:
+        found["breakpoints"] = lambda: breakpoint_plot(summary.name, bundle.record.breakpoints)
     if summary.cycles is not None:
         found["cycles"] = lambda: cycles_plot(summary)
     return found

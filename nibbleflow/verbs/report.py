@@ -13,12 +13,14 @@ from nibbleflow.folders import BuildFolder, whole_folder
 from nibbleflow.foldings import Aim, plan_schedule
 from nibbleflow.result import Result
 from quant.bundle import load_bundle
+from quant.bundle.weights import is_weights_bundle, load_weights
 from quant.errors import InputFileError
 from quant.floatstore import load_float
 from reports.network import NetworkSummary
 from reports.summary import summarise
 from reports.tables import summary_tables
 from reports.vendor import planned_intervals, read_vendor_report, vendor_json, vendor_tables
+from reports.weightsonly import weights_report, weights_tables, write_weights_report
 from reports.write import write_report
 
 
@@ -50,6 +52,13 @@ def report(
         NibbleflowError: The build or a report cannot be read, or the aims cannot be met.
     """
     folder = BuildFolder.existing(build)
+    if is_weights_bundle(folder.bundle):
+        if vendor or any(aim is not None for aim in (fps, board, clock_mhz, max_macs)):
+            raise InputFileError(
+                f"{build} is of kind weights: there is no hardware to plan or compare; leave "
+                "--vendor, --fps, --board, --clock and --max-macs out"
+            )
+        return _report_weights(folder)
     bundle = load_bundle(folder.bundle)
     float_graph, _ = load_float(folder.floats)
     found = [read_vendor_report(path) for given in vendor for path in _report_files(Path(given))]
@@ -83,3 +92,14 @@ def _report_files(given: Path) -> list[Path]:
     if not found:
         raise InputFileError(f"{given} holds neither csynth.xml nor a .rpt; give report files")
     return found
+
+
+def _report_weights(folder: BuildFolder) -> Result:
+    """Report a build of kind weights: it has memory and errors, no hardware."""
+    bundle = load_weights(folder.bundle)
+    float_graph, _ = load_float(folder.floats)
+    found = weights_report(bundle, float_graph)
+    with whole_folder(folder.report, force=True) as target:
+        write_weights_report(found, bundle, target)
+    written = Text(f"tables and plots in {folder.report}")
+    return Result("report", found, (*weights_tables(found, bundle), written))
