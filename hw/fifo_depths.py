@@ -21,9 +21,6 @@ from quant.errors import PlanError
 # Tensors that an edge may hold; a network in which more frames are under way at once is refused.
 MOST_TENSORS = 64
 
-# Trials that narrow the depths between the least and the sufficient ones.
-NARROWINGS = 2
-
 
 @dataclass(frozen=True, eq=False)
 class ThroughputDepths:
@@ -129,7 +126,7 @@ def plan_fifos(network: Network) -> FifoPlan:
 def throughput_depths(
     tokens: TokenGraph, minimal: Mapping[EdgeKey, int], target_cycles: int, bottleneck: str
 ) -> ThroughputDepths:
-    """Return depths with which the network takes ``target_cycles`` a frame, not far from the least.
+    """Return depths with which the network takes ``target_cycles`` a frame.
 
     Args:
         tokens: The network.
@@ -148,21 +145,7 @@ def throughput_depths(
     if interval > target_cycles:
         best = enough
         interval = _interval(tokens, best, frames)
-    if interval > target_cycles:
-        return ThroughputDepths(best, target_cycles, interval, bottleneck)
-    depths, low, high = best, 0, 1 << NARROWINGS
-    while high - low > 1:
-        middle = (low + high) // 2
-        trial = {
-            key: minimal[key] + ((depth - minimal[key]) * middle >> NARROWINGS)
-            for key, depth in best.items()
-        }
-        narrowed = _interval(tokens, trial, frames)
-        if narrowed <= target_cycles:
-            depths, interval, high = trial, narrowed, middle
-        else:
-            low = middle
-    return ThroughputDepths(depths, target_cycles, interval, bottleneck)
+    return ThroughputDepths(best, target_cycles, interval, bottleneck)
 
 
 def _paced_occupancy(

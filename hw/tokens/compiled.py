@@ -2,8 +2,8 @@
 """Functions on integer arrays, compiled to machine code on their first call.
 
 Nothing is allocated inside and no reference is counted: counting one for every array and call would
-take most of the time. The code is kept beside the source or, when that folder is read-only, in the user's cache; where
-neither can be written, every process compiles again.
+take most of the time. The code is kept beside the source or, when that folder is read-only, in the
+user's cache; where neither can be written, every process compiles again.
 """
 
 from collections.abc import Callable

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """TokenGraph and FIFO depths to the integer tables of the compiled engines, before the first event.
 
-A timed FIFO is a unit of its own: as one that takes a step per beat and has as many credits as
-places it would take a beat when there is a place. So its places stand at its port, like those of a
-buffered port, and no step is needed: a beat's offer follows from its arrival. Without time it is nothing but more places before the port, so that it can grow while it runs.
+A timed FIFO is a unit of its own. It would take a step per beat and have as many credits as places,
+so it takes a beat when there is a place: its places stand at its port, like those of a buffered
+port, and it needs no step, as a beat's offer follows from its arrival.
+Without time it is nothing but more places before the port, so that it can grow while it runs.
 """
 
 from collections.abc import Mapping
