@@ -86,11 +86,6 @@ def ultra_filled(aim: Aim) -> bool:
     return aim.board is not None and find_device(aim.board).ultra_initial_contents
 
 
-def default_schedule(graph: QGraph) -> Schedule:
-    """Return the plan with the shortest interval at ``MACS_PER_CYCLE`` (one each at least)."""
-    return plan_schedule(graph, Aim())
-
-
 def network_schedule(graph: QGraph, aim: Aim) -> Schedule:
     """Return the complete plan of a network: with the FIFO depths that keep full throughput.
 

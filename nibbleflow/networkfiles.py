@@ -53,6 +53,7 @@ def _readme(project: RtlProject) -> str:
         f"- `{FILE_LIST}`: every source in order (`verilator -f`, or read them into a project).",
         "- `*.mem`: weights, tables, requantizers; `$readmemh` finds them in the folder that the",
         "  tool runs in, so run it here or add this folder to its search path.",
+        "- `vivado/`: scripts, an IP, an example system and a host program for users of Vivado.",
         "",
         "Clock `ap_clk`, synchronous reset `ap_rst_n` (active low). Streams are AXI4-Stream: row,",
         "pixel, channel group; codes fill a beat from bit 0; `tlast` on the last beat of a frame.",

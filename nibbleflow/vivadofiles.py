@@ -3,10 +3,10 @@
 
 from pathlib import Path
 
-from hw.conv import rtl_sources
 from hw.devices import find_device
 from hw.rtl_project import RtlProject
 from hw.vivado import vivado_design, vivado_files
+from nibbleflow.networkfiles import FILE_LIST
 
 VIVADO = "vivado"
 
@@ -17,12 +17,12 @@ def write_vivado(project: RtlProject, board: str | None, folder: Path) -> None:
     Args:
         project: The network in ``folder``.
         board: Name of the board that it was planned for.
-        folder: Folder of the top, with the hand-written modules in ``cells``.
+        folder: Folder of the top, with its list of sources.
 
     Raises:
         PlanError: The board is unknown, or a stream is wider or longer than DMA engines move.
     """
-    sources = [*(f"cells/{source.name}" for source in rtl_sources()), f"{project.top}.sv"]
+    sources = (folder / FILE_LIST).read_text(encoding="ascii").split()
     device = None if board is None else find_device(board)
     files = vivado_files(vivado_design(project, sources, device))
     target = folder / VIVADO

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rich.text import Text
 
+from hls import emit_network
 from hw.network_cycles import network_cycles
 from hw.planning import complete_schedule
 from nibbleflow.folders import BuildFolder, whole_folder
@@ -67,7 +68,12 @@ def report(
     plan = complete_schedule(bundle.graph, schedule)
     cycles = network_cycles(bundle.graph, plan.schedule)
     network = NetworkSummary(plan.fifos, cycles)
-    planned = planned_intervals(bundle.graph, cycles)
+    layers = (
+        emit_network(bundle.graph, plan.schedule).layers
+        if any(entry.kind == "hls" for entry in found)
+        else ()
+    )
+    planned = planned_intervals(bundle.graph, cycles, layers)
     values = summary.to_json()
     with whole_folder(folder.report, force=True) as target:
         write_report(summary, bundle, float_graph, target, network=network)
