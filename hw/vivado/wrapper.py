@@ -2,7 +2,8 @@
 """A Verilog module around the generated top, with the attributes that Vivado's IP tools read.
 
 The IP packager wants plain Verilog outside; the attributes tell it clock, reset and streams, so
-that it has nothing to guess.
+that it has nothing to guess. They name no frequency: a block design refuses one that differs by a
+few hertz from what its processors make.
 """
 
 from hw.vivado.design import UNTESTED, AxiStream, VivadoDesign
@@ -13,8 +14,8 @@ def wrapper_text(design: VivadoDesign) -> str:
     buses = ":".join(port.name for port in design.streams)
     ports = [
         _clock("xilinx.com:signal:clock:1.0 ap_clk CLK")
-        + f'  (* X_INTERFACE_PARAMETER = "ASSOCIATED_BUSIF {buses}, ASSOCIATED_RESET ap_rst_n, '
-        f'FREQ_HZ {design.clock_hz}" *)\n  input  wire ap_clk',
+        + f'  (* X_INTERFACE_PARAMETER = "ASSOCIATED_BUSIF {buses}, ASSOCIATED_RESET ap_rst_n" *)\n'
+        "  input  wire ap_clk",
         _clock("xilinx.com:signal:reset:1.0 ap_rst_n RST")
         + '  (* X_INTERFACE_PARAMETER = "POLARITY ACTIVE_LOW" *)\n  input  wire ap_rst_n',
     ]

@@ -300,6 +300,8 @@ def test_wrapper_is_the_top(loaded, tmp_path):
     text = wrapper.read_text()
     for port in design.streams:
         assert text.count(f"axis:1.0 {port.name} T") == 4
+    buses = ":".join(port.name for port in design.streams)
+    assert f'"ASSOCIATED_BUSIF {buses}, ASSOCIATED_RESET ap_rst_n"' in text
 
 
 def test_driver_names_the_streams(loaded):
