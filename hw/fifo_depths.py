@@ -8,7 +8,7 @@ each edge in that run are enough: the same schedule stays possible, and a source
 valid makes no event later.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from hw.fifo_minimum import MinimalDepths, minimal_depths
@@ -17,6 +17,8 @@ from hw.network_cycles import alone_intervals
 from hw.timing import Times, simulate_settled
 from hw.tokens import EdgeKey, TokenGraph, token_graph
 from quant.errors import PlanError
+from quant.graph import QGraph
+from quant.nodes import Input, Output, sources_of
 
 # Tensors that an edge may hold; a network in which more frames are under way at once is refused.
 MOST_TENSORS = 64
@@ -76,11 +78,13 @@ class FifoPlan:
         rows: Per edge, in graph order.
         minimal: Least depths and the proof.
         throughput: Depths for full throughput.
+        alone: Interval of every node's cell alone.
     """
 
     rows: tuple[FifoRow, ...]
     minimal: MinimalDepths
     throughput: ThroughputDepths
+    alone: Mapping[str, int]
 
     @property
     def minimal_bits(self) -> int:
@@ -98,29 +102,38 @@ class FifoPlan:
         return sum(row.frame_beats * row.beat_bits for row in self.rows)
 
 
-def plan_fifos(network: Network) -> FifoPlan:
+def plan_fifos(network: Network, progress: Callable[[], None] = lambda: None) -> FifoPlan:
     """Return the least and the throughput depths of every edge.
 
     Args:
         network: Cells and edges; the FIFOs of its schedule do not matter.
+        progress: Called after each of ``planning_parts`` parts.
 
     Raises:
         PlanError: No FIFO depths let a frame pass.
     """
     tokens = token_graph(network)
-    minimal = minimal_depths(tokens)
-    alone = alone_intervals(network)
+    minimal = minimal_depths(tokens, progress)
+    alone = alone_intervals(network, progress)
     bottleneck = max(alone, key=lambda name: alone[name])
     # A stream and a converter take a cycle per beat.
     longest = max(unit.out_beats for unit in tokens.units)
     fast = throughput_depths(tokens, minimal.depths, max(alone[bottleneck], longest), bottleneck)
+    progress()
     rows = tuple(
         FifoRow(
             edge.key, edge.beat_bits, edge.beats, minimal.depths[edge.key], fast.depths[edge.key]
         )
         for edge in tokens.edges
     )
-    return FifoPlan(rows, minimal, fast)
+    return FifoPlan(rows, minimal, fast, alone)
+
+
+def planning_parts(graph: QGraph) -> int:
+    """Return into how many parts ``plan_fifos`` divides its work: edges, cells, and the network."""
+    edges = {(source, node.name) for node in graph.nodes for source in sources_of(node)}
+    cells = sum(not isinstance(node, Input | Output) for node in graph.nodes)
+    return len(edges) + cells + 1
 
 
 def throughput_depths(

@@ -16,7 +16,7 @@ Source: Parks, "Bounded Scheduling of Process Networks" (1995): growth at a stan
 Basten, "Requirements on the Execution of Kahn Process Networks" (2003): the cycle that waits.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -64,11 +64,14 @@ class MinimalDepths:
     stalls: Mapping[EdgeKey, Deadlock]
 
 
-def minimal_depths(tokens: TokenGraph) -> MinimalDepths:
+def minimal_depths(
+    tokens: TokenGraph, progress: Callable[[], None] = lambda: None
+) -> MinimalDepths:
     """Return locally minimal depths of all edges: lowering any one deadlocks the model.
 
     Args:
         tokens: The network; its own depths do not matter.
+        progress: Called after each edge.
 
     Raises:
         PlanError: No FIFO lets a frame pass.
@@ -81,6 +84,7 @@ def minimal_depths(tokens: TokenGraph) -> MinimalDepths:
     depths = grown
     stalls: dict[EdgeKey, Deadlock] = {}
     for key in sorted(weight, key=lambda k: -weight[k]):
+        progress()
         if depths[key] == 0:
             continue
         less = depths | {key: depths[key] - 1}

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Cycles of a whole network and of every node in it, by the exact model; no RTL runs."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from hw.network import Network, build_network
@@ -54,8 +55,15 @@ class NetworkCycles:
     nodes: dict[str, NodeCycles]
 
 
-def network_cycles(graph: QGraph, schedule: Schedule) -> NetworkCycles:
+def network_cycles(
+    graph: QGraph, schedule: Schedule, alone: Mapping[str, int] | None = None
+) -> NetworkCycles:
     """Return the cycles of ``graph`` under ``schedule``, with the FIFOs that it names.
+
+    Args:
+        graph: The integer graph.
+        schedule: Its complete plan.
+        alone: ``alone_intervals`` of its cells where they are known already.
 
     Raises:
         PlanError: The schedule does not fit, or its FIFO depths deadlock.
@@ -65,7 +73,8 @@ def network_cycles(graph: QGraph, schedule: Schedule) -> NetworkCycles:
     times = simulate_settled(tokens)
     if not isinstance(times, Times):
         raise PlanError(f"the FIFO depths of the schedule do not let a frame pass; {times}")
-    alone = alone_intervals(network)
+    if alone is None:
+        alone = alone_intervals(network)
     nodes = {
         name: NodeCycles(
             alone_cycles=alone[name],
@@ -79,13 +88,19 @@ def network_cycles(graph: QGraph, schedule: Schedule) -> NetworkCycles:
         times.interval_cycles,
         times.latency_cycles,
         times.settled,
-        max(alone, key=lambda name: alone[name]),
+        max(network.cells, key=lambda name: alone[name]),
         nodes,
     )
 
 
-def alone_intervals(network: Network) -> dict[str, int]:
+def alone_intervals(
+    network: Network, progress: Callable[[], None] = lambda: None
+) -> dict[str, int]:
     """Return the interval of every node's cell alone: sources always valid, sink always ready.
+
+    Args:
+        network: The cells.
+        progress: Called after each cell.
 
     Raises:
         PlanError: A cell stands still by itself.
@@ -96,4 +111,5 @@ def alone_intervals(network: Network) -> dict[str, int]:
         if not isinstance(times, Times):
             raise PlanError(f"the cell of '{name}' stands still by itself; {times}")
         intervals[name] = times.interval_cycles
+        progress()
     return intervals

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The complete plan of a network: foldings, memory styles and FIFO depths."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -64,14 +65,23 @@ def plan(
 
 
 def complete_schedule(
-    graph: QGraph, schedule: Schedule, fifos: FifoAim = "throughput"
+    graph: QGraph,
+    schedule: Schedule,
+    fifos: FifoAim = "throughput",
+    progress: Callable[[], None] = lambda: None,
 ) -> CompletePlan:
     """Return ``schedule`` with the FIFO depths that its foldings need; it may have none yet.
+
+    Args:
+        graph: The integer graph.
+        schedule: Its foldings and memory styles.
+        fifos: Which FIFO depths to take.
+        progress: Called after each of ``planning_parts`` parts.
 
     Raises:
         PlanError: The schedule does not fit the graph, or no depths let a frame pass.
     """
-    found = plan_fifos(build_network(graph, replace(schedule, fifo_depth={})))
+    found = plan_fifos(build_network(graph, replace(schedule, fifo_depth={})), progress)
     depths = {
         row.key: row.throughput if fifos == "throughput" else row.minimal for row in found.rows
     }

@@ -44,6 +44,16 @@ class BuildFolder:
         return self.path / "float" / "frames.npy"
 
     @property
+    def schedule(self) -> Path:
+        """The complete plan of the network."""
+        return self.path / "schedule.json"
+
+    @property
+    def fifos(self) -> Path:
+        """Where the plan's FIFO depths come from, and the cycles that follow."""
+        return self.path / "fifos.json"
+
+    @property
     def rtl(self) -> Path:
         """Generated SystemVerilog."""
         return self.path / "rtl"

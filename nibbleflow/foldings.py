@@ -1,11 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The schedule that the verbs use: what the user aims at, else a mid-size budget."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from hw.devices import find_device
-from hw.fifo_depths import plan_fifos
-from hw.network import build_network
 from hw.plan_network import plan_network
 from quant.errors import InputFileError
 from quant.graph import QGraph
@@ -84,14 +82,3 @@ def plan_schedule(graph: QGraph, aim: Aim) -> Schedule:
 def ultra_filled(aim: Aim) -> bool:
     """Return whether the bitstream of the board fills ultra RAM; nothing is in it without one."""
     return aim.board is not None and find_device(aim.board).ultra_initial_contents
-
-
-def network_schedule(graph: QGraph, aim: Aim) -> Schedule:
-    """Return the complete plan of a network: with the FIFO depths that keep full throughput.
-
-    Raises:
-        PlanError: The aim cannot be met, or the board is unknown.
-    """
-    schedule = plan_schedule(graph, aim)
-    depths = plan_fifos(build_network(graph, schedule)).throughput.depths
-    return replace(schedule, fifo_depth={key: depth for key, depth in depths.items() if depth})

@@ -15,10 +15,11 @@ from hls import (
 from hls import write_network as write_hls_network
 from hw.conv import emit_conv, rtl_sources
 from nibbleflow.folders import BuildFolder, whole_folder
-from nibbleflow.foldings import Aim, network_schedule, plan_schedule, ultra_filled
+from nibbleflow.foldings import Aim, plan_schedule, ultra_filled
 from nibbleflow.networkfiles import write_network
 from nibbleflow.nodes import choose_convs
 from nibbleflow.pictures import load_frames
+from nibbleflow.plans import network_plan
 from nibbleflow.progress import progress_bar
 from nibbleflow.result import Result
 from nibbleflow.vivadofiles import write_vivado
@@ -69,7 +70,11 @@ def generate(
     aim = Aim(fps, board, clock_mhz, max_macs)
     both = rtl == hls
     whole = nodes is None
-    schedule = network_schedule(graph, aim) if whole else plan_schedule(graph, aim)
+    schedule = (
+        network_plan(folder, graph, aim, replace_saved=True).schedule
+        if whole
+        else plan_schedule(graph, aim)
+    )
     written: list[Path] = []
     if both or rtl:
         with whole_folder(folder.rtl, force=force) as target:

@@ -8,10 +8,9 @@ from pathlib import Path
 from rich.text import Text
 
 from hls import emit_network
-from hw.network_cycles import network_cycles
-from hw.planning import complete_schedule
 from nibbleflow.folders import BuildFolder, whole_folder
-from nibbleflow.foldings import Aim, plan_schedule
+from nibbleflow.foldings import Aim
+from nibbleflow.plans import network_plan
 from nibbleflow.result import Result
 from quant.bundle import load_bundle
 from quant.bundle.weights import is_weights_bundle, load_weights
@@ -63,17 +62,15 @@ def report(
     bundle = load_bundle(folder.bundle)
     float_graph, _ = load_float(folder.floats)
     found = [read_vendor_report(path) for given in vendor for path in _report_files(Path(given))]
-    schedule = plan_schedule(bundle.graph, Aim(fps, board, clock_mhz, max_macs))
-    summary = summarise(bundle, schedule)
-    plan = complete_schedule(bundle.graph, schedule)
-    cycles = network_cycles(bundle.graph, plan.schedule)
-    network = NetworkSummary(plan.fifos, cycles)
+    plan = network_plan(folder, bundle.graph, Aim(fps, board, clock_mhz, max_macs))
+    summary = summarise(bundle, plan.schedule)
+    network = NetworkSummary(plan.fifos, plan.cycles)
     layers = (
         emit_network(bundle.graph, plan.schedule).layers
         if any(entry.kind == "hls" for entry in found)
         else ()
     )
-    planned = planned_intervals(bundle.graph, cycles, layers)
+    planned = planned_intervals(bundle.graph, plan.cycles, layers)
     values = summary.to_json()
     with whole_folder(folder.report, force=True) as target:
         write_report(summary, bundle, float_graph, target, network=network)

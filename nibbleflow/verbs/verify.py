@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """``nibbleflow verify``: every engine on real weights and activations, equal to the last bit."""
 
+import functools
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -10,9 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from nibbleflow.folders import BuildFolder, write_whole
-from nibbleflow.foldings import Aim, network_schedule, plan_schedule, ultra_filled
+from nibbleflow.foldings import Aim, plan_schedule, ultra_filled
 from nibbleflow.nodes import choose_convs, choose_nodes
 from nibbleflow.pictures import load_frames
+from nibbleflow.plans import network_plan
 from nibbleflow.progress import progress_bar
 from nibbleflow.result import Result
 from nibbleflow.verbs.quantize import KEPT_FRAMES
@@ -23,6 +25,7 @@ from quant.graph import QGraph
 from quant.hostspec import HostSpec
 from quant.nodes import Conv
 from quant.ptq.lowered import run_lowered
+from quant.schedule import Schedule
 from sim.golden import GoldenModel
 from sim.host import input_codes
 from sim.tools import require_tools
@@ -136,11 +139,16 @@ def verify(
                 waves=waves,
                 progress=lambda _: advance(1),
             )
+
+    @functools.cache
+    def schedule() -> Schedule:
+        return network_plan(folder, graph, aim).schedule
+
     network = None
     if "rtl" in engines and nodes is None:
         network = verify_whole(
             graph,
-            network_schedule(graph, aim),
+            schedule(),
             codes,
             folder.sim,
             ultra_initial_contents=ultra_filled(aim),
@@ -153,7 +161,7 @@ def verify(
         with progress_bar("verifying the network in HLS", len(HLS_ENGINES)) as advance:
             verdicts += verify_hls_network(
                 graph,
-                network_schedule(graph, aim),
+                schedule(),
                 codes,
                 folder.sim,
                 replay=lambda *_: (

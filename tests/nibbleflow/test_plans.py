@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The plan kept in a build: used when it is the right one, else made anew."""
+
+import json
+import re
+
+import pytest
+
+from nibbleflow.folders import BuildFolder
+from nibbleflow.foldings import Aim
+from nibbleflow.plans import network_plan
+from quant.errors import InputFileError
+from quant.samples import sample_graph
+
+GRAPH = sample_graph(1, by_filter=True)
+SMALL = Aim(max_macs=24)
+
+
+def planned(folder, aim, graph=GRAPH, **options):
+    """Return the plan and what was said of it."""
+    said = []
+    plan = network_plan(folder, graph, aim, say=said.append, **options)
+    return plan, said
+
+
+def test_kept_and_used_again(tmp_path):
+    folder = BuildFolder(tmp_path)
+    first, said = planned(folder, SMALL)
+    assert said == ["planned anew"]
+    again, said = planned(folder, SMALL)
+    assert said == [f"plan of {tmp_path / 'schedule.json'}"]
+    assert again.schedule.fifo_depth == first.schedule.fifo_depth != {}
+    assert again.cycles == first.cycles
+    assert again.fifos.rows == first.fifos.rows
+
+
+def test_another_aim_or_graph_plans_anew(tmp_path):
+    folder = BuildFolder(tmp_path)
+    planned(folder, SMALL)
+    kept = folder.schedule.read_text()
+    large, said = planned(folder, Aim(max_macs=96))
+    other = f"planned anew; {folder.schedule} is for another aim or version"
+    assert said == [other]
+    assert folder.schedule.read_text() == kept
+    assert planned(folder, SMALL, sample_graph(2, by_filter=True))[1] == [other]
+    _, said = planned(folder, Aim(max_macs=96), replace_saved=True)
+    assert said == ["planned anew"]
+    assert folder.schedule.read_text() != kept
+    assert planned(folder, Aim(max_macs=96))[0].cycles == large.cycles
+
+
+@pytest.mark.parametrize("key", ["graph_digest", "schedule_digest", "planner_digest"])
+def test_a_plan_of_other_origin_is_not_used(tmp_path, key):
+    folder = BuildFolder(tmp_path)
+    planned(folder, SMALL)
+    value = json.loads(folder.fifos.read_text())
+    folder.fifos.write_text(json.dumps(value | {key: "0" * 64}))
+    assert planned(folder, SMALL)[1][0].startswith("planned anew")
+
+
+def test_a_damaged_plan_is_refused(tmp_path):
+    folder = BuildFolder(tmp_path)
+    planned(folder, SMALL)
+    value = json.loads(folder.fifos.read_text())
+    folder.fifos.write_text("{")
+    whole = rf"{re.escape(str(folder.fifos))} cannot be read \(Expecting .*\); remove it"
+    with pytest.raises(InputFileError, match=f"^{whole}$"):
+        planned(folder, SMALL)
+    del value["seconds"]
+    folder.fifos.write_text(json.dumps(value))
+    whole = rf"{re.escape(str(folder.fifos))} has no seconds \('seconds'\); remove it"
+    with pytest.raises(InputFileError, match=f"^{whole}$"):
+        planned(folder, SMALL)
