@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """The convolution and the linear layer as cells: parameters, memory images, token-level model."""
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from hw.cell import Cell, LoadImage, Parameter, Stream
 from hw.geometry import ConvGeometry, conv_geometry
+from hw.group_words import GroupWords, group_words, sum_bits
+from hw.groups import group_tables, kernel_weights, table_bits
 from hw.memories import (
-    filter_tables,
     is_affine,
     lanes_text,
     load_words,
@@ -17,10 +20,10 @@ from hw.memories import (
 )
 from hw.process import Process
 from hw.window import Window
-from quant.formats import TensorFormat
+from quant.formats import IntArray, TensorFormat
 from quant.nodes import Conv, Linear
 from quant.schedule import Folding, MemoryStyle
-from quant.weights import Granularity, Weights, signed_bits
+from quant.weights import Weights, signed_bits
 from quant.widths import accumulator_bits
 
 
@@ -91,32 +94,14 @@ def linear_cell(
 def linear_as_conv(node: Linear, in_shape: tuple[int, int, int]) -> Conv:
     """Return the convolution with a kernel of the size of the picture that equals ``node``.
 
-    A flattened tensor is channel-major, so the columns of a linear layer are (C, H, W).
-
     Args:
         node: The linear layer.
-        in_shape: (C, H, W) of its input.
-
-    Raises:
-        PlanError: Weights of one output have several tables or multipliers.
+        in_shape: (C, H, W) of the picture.
     """
-    filter_tables(node)
-    weights = node.weights
-    filters = weights.shape[0]
-    selectors = np.broadcast_to(weights.selectors, weights.codes.shape)[:, :1]
     return Conv(
         name=node.name,
         source=node.source,
-        weights=Weights(
-            codes=weights.codes.reshape(filters, *in_shape),
-            bits=weights.bits,
-            tables=weights.tables,
-            selectors=selectors,
-            multipliers=np.ones_like(selectors),
-            scale=weights.scale,
-            granularity=Granularity.FILTER,
-            scheme=weights.scheme,
-        ),
+        weights=kernel_weights(node.weights, in_shape),
         bias=node.bias,
         stride=(1, 1),
         padding=(0, 0, 0, 0),
@@ -146,27 +131,24 @@ def conv_process(g: ConvGeometry) -> Process:
 def conv_files(
     node: Conv, source: TensorFormat, geometry: ConvGeometry, prefix: str
 ) -> dict[str, str]:
-    """Return the memory images of the cell: file name, beginning with ``prefix``, to text.
-
-    Raises:
-        PlanError: Tables differ inside a filter, or a group multiplier is not 1.
-    """
-    tables, numbers = filter_tables(node)
+    """Return the memory images of the cell: file name, beginning with ``prefix``, to text."""
+    weights = node.weights
+    select = _selection(weights)
     bits = accumulator_bits(node, source)
     texts = {
-        "weights.mem": lanes_text(weight_words(node.weights, geometry), node.weights.bits),
+        "weights.mem": lanes_text(weight_words(weights, geometry), weights.bits),
         "requant.mem": requant_text(node.requant, node.bias, bits, geometry),
     }
-    select_bits, affine = _selection(node)
-    operand_bits = signed_bits(int(tables.min()), int(tables.max()))
-    if affine:
-        texts["select.mem"] = lanes_text(tables[numbers, 0].reshape(-1, geometry.pe), select_bits)
-    else:
+    if select.bits:
+        words = group_words(select.values, geometry)
+        texts["select.mem"] = lanes_text(words.values, select.bits)
+    if not select.affine:
         # Unused table numbers repeat the last table: any value would do.
-        rows = np.minimum(np.arange(1 << select_bits), len(tables) - 1)
-        texts["decode.mem"] = mem_text([(tables[rows].reshape(-1), operand_bits)])
-        if select_bits:
-            texts["select.mem"] = lanes_text(numbers.reshape(-1, geometry.pe), select_bits)
+        rows = np.minimum(np.arange(1 << select.bits), len(select.tables) - 1)
+        texts["decode.mem"] = mem_text([(select.tables[rows].reshape(-1), table_bits(weights))])
+    if weights.multiplier_bits:
+        factors = group_words(weights.multipliers, geometry)
+        texts["factor.mem"] = lanes_text(factors.values, weights.multiplier_bits)
     if source.codebook is not None:
         texts["codebook.mem"] = mem_text([(source.codebook, source.decoded_bits)])
     if node.table is not None:
@@ -176,7 +158,7 @@ def conv_files(
 
 def conv_file_parameters(files: dict[str, str], prefix: str) -> dict[str, Parameter]:
     """Return the parameters that name the memory files; empty where there is none."""
-    names = ("weights", "decode", "select", "requant", "codebook", "table")
+    names = ("weights", "decode", "select", "factor", "requant", "codebook", "table")
     return {
         f"{name.capitalize().removesuffix('s')}File": (
             f"{prefix}{name}.mem" if f"{prefix}{name}.mem" in files else ""
@@ -186,13 +168,11 @@ def conv_file_parameters(files: dict[str, str], prefix: str) -> dict[str, Parame
 
 
 def conv_parameters(node: Conv, source: TensorFormat, g: ConvGeometry) -> dict[str, Parameter]:
-    """Return the parameters of ``nf_conv`` besides the file names, in the module's order.
-
-    Raises:
-        PlanError: Tables differ inside a filter, or a group multiplier is not 1.
-    """
-    tables, _ = filter_tables(node)
-    select_bits, affine = _selection(node)
+    """Return the parameters of ``nf_conv`` besides the file names, in the module's order."""
+    weights = node.weights
+    select = _selection(weights)
+    selects = group_words(select.values, g)
+    factors = group_words(weights.multipliers, g)
     shift_low, shift_high = shift_range(node.requant)
     top, left, bottom, right = g.padding
     return {
@@ -219,10 +199,14 @@ def conv_parameters(node: Conv, source: TensorFormat, g: ConvGeometry) -> dict[s
         "InBits": source.bits,
         "ActBits": source.decoded_bits if source.codebook is not None else source.bits,
         "ZeroCode": source.zero_code,
-        "WeightBits": node.weights.bits,
-        "SelectBits": select_bits,
-        "AffineSelect": int(affine),
-        "OperandBits": signed_bits(int(tables.min()), int(tables.max())),
+        "WeightBits": weights.bits,
+        "SelectBits": select.bits,
+        "AffineSelect": int(select.affine),
+        **_word_parameters("Select", selects),
+        "FactorBits": weights.multiplier_bits,
+        **_word_parameters("Factor", factors),
+        "PartBits": sum_bits(node, source),
+        "OperandBits": table_bits(weights),
         "AccBits": accumulator_bits(node, source),
         "ShiftLow": shift_low,
         "ShiftHigh": shift_high,
@@ -239,15 +223,36 @@ def _load_image(node: Conv, g: ConvGeometry) -> LoadImage:
     return LoadImage(words.shape[1] * bits, words.shape[0], load_words(words, bits))
 
 
-def _selection(node: Conv) -> tuple[int, bool]:
-    """Return the bits of a filter's table selection, and whether it is an affine offset.
+def _word_parameters(what: str, words: GroupWords) -> dict[str, Parameter]:
+    return {
+        f"{what}ByChannel": int(words.by_channel),
+        f"{what}Taps": words.taps,
+        f"{what}Depth": len(words.values),
+    }
 
-    One table is constant logic. Several affine tables differ by an offset, which the cell adds;
-    other tables are chosen by number.
+
+@dataclass(frozen=True, eq=False)
+class _Selection:
+    """How a weight finds its decode table.
+
+    Attributes:
+        tables: int64 [T, 2**bits], the distinct tables.
+        bits: Stored bits of a selection; 0 for a single table, which is constant logic.
+        affine: Whether a selection is an offset, which the cell adds, else a table's number.
+        values: Selections in the shape of the groups.
     """
-    tables, _ = filter_tables(node)
+
+    tables: IntArray
+    bits: int
+    affine: bool
+    values: IntArray
+
+
+def _selection(weights: Weights) -> _Selection:
+    tables, numbers = group_tables(weights)
     if len(tables) == 1:
-        return 0, False
+        return _Selection(tables, 0, False, numbers)
     if is_affine(tables):
-        return signed_bits(int(tables[:, 0].min()), int(tables[:, 0].max())), True
-    return (len(tables) - 1).bit_length(), False
+        bits = signed_bits(int(tables[:, 0].min()), int(tables[:, 0].max()))
+        return _Selection(tables, bits, True, tables[numbers, 0])
+    return _Selection(tables, (len(tables) - 1).bit_length(), False, numbers)

@@ -4,6 +4,7 @@
 from dataclasses import dataclass
 
 from hw.divisors import divisors_near
+from hw.groups import FactorPlace, factor_place
 from quant.errors import PlanError
 from quant.graph import conv_output_size
 from quant.nodes import Conv
@@ -14,6 +15,8 @@ PLAIN_CORES = ("plain_lut", "plain_dsp")
 # Cycles from the last tap of a fold to its output beat besides the adder tree, the requantizer's
 # steps and the table: operand and product registers, accumulator, requantizer, output queue.
 FIXED_LATENCY = 11
+# And of group multipliers: factor, product, sum of partial sums; or product of an activation.
+FACTOR_LATENCY: dict[FactorPlace, int] = {"none": 0, "parts": 3, "acts": 1}
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,7 @@ class ConvGeometry:
         depthwise: Whether every PE lane reads its own channel.
         use_dsp: Whether the multipliers go into DSP blocks.
         has_table: Whether an activation table follows the requantizer.
+        factors: What group multipliers scale.
     """
 
     channels: int
@@ -49,6 +53,7 @@ class ConvGeometry:
     depthwise: bool
     use_dsp: bool
     has_table: bool
+    factors: FactorPlace
 
     @property
     def in_lanes(self) -> int:
@@ -138,7 +143,8 @@ class ConvGeometry:
     def latency(self) -> int:
         """Cycles from the last tap of a fold to its output beat."""
         tree = (self.simd - 1).bit_length()
-        return FIXED_LATENCY + tree + self.pe // self.requant_lanes + int(self.has_table)
+        steps = self.pe // self.requant_lanes + int(self.has_table)
+        return FIXED_LATENCY + tree + steps + FACTOR_LATENCY[self.factors]
 
     @property
     def queue_beats(self) -> int:
@@ -201,6 +207,7 @@ def conv_geometry(node: Conv, in_shape: tuple[int, int, int], folding: Folding) 
         depthwise=depthwise,
         use_dsp=folding.core == "plain_dsp",
         has_table=node.table is not None,
+        factors=factor_place(node.weights),
     )
 
 

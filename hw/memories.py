@@ -7,9 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from hw.geometry import ConvGeometry
-from quant.errors import PlanError
 from quant.formats import IntArray
-from quant.nodes import Conv, Linear, Requantizer
+from quant.nodes import Requantizer
 from quant.weights import Weights
 
 MULTIPLIER_BITS = 17
@@ -70,37 +69,6 @@ def weight_words(weights: Weights, geometry: ConvGeometry) -> IntArray:
     g = geometry
     codes = weights.codes.reshape(f // g.pe, g.pe, c // g.simd, g.simd, kh, kw)
     return codes.transpose(0, 4, 5, 2, 1, 3).reshape(-1, g.pe * g.simd).astype(np.int64)
-
-
-def filter_tables(node: Conv | Linear) -> tuple[IntArray, IntArray]:
-    """Return the decode tables in use and the table of each filter.
-
-    Args:
-        node: Layer whose tables are chosen per layer or per filter.
-
-    Returns:
-        int64 [T, 2**bits] distinct tables and int64 [F] numbers below T.
-
-    Raises:
-        PlanError: Tables differ inside a filter, or a group multiplier is not 1.
-    """
-    weights = node.weights
-    if weights.multiplier_bits:
-        raise PlanError(
-            f"'{node.name}' has group multipliers up to {int(weights.multipliers.max())}; the "
-            "convolution cell takes 1 (group multipliers come with the granularity study); "
-            "quantize it layer- or filter-wise"
-        )
-    filters = weights.shape[0]
-    used = weights.tables[np.broadcast_to(weights.selectors, weights.codes.shape)[:, 0, 0, 0]]
-    tables, numbers = np.unique(used, axis=0, return_inverse=True)
-    every = weights.tables[weights.selectors.reshape(weights.selectors.shape[0], -1)]
-    if not np.array_equal(every, np.broadcast_to(every[:, :1], every.shape)):
-        raise PlanError(
-            f"'{node.name}' chooses decode tables {weights.granularity}-wise; the convolution "
-            "cell takes one table per filter; quantize it layer- or filter-wise"
-        )
-    return tables.astype(np.int64), numbers.reshape(filters).astype(np.int64)
 
 
 def is_affine(tables: IntArray) -> bool:

@@ -37,3 +37,39 @@ def accumulator_bits(node: Conv | Linear, source: TensorFormat) -> int:
     lowest = min(int(low.min()), int(node.bias.min()))
     highest = max(int(high.max()), int(node.bias.max()))
     return signed_bits(lowest, highest)
+
+
+def partial_sum_interval(node: Conv | Linear, source: TensorFormat) -> tuple[IntArray, IntArray]:
+    """Return the proven smallest and largest sum over the channels before group multipliers.
+
+    The sum over all channels, or over some of them, of activations times table entries at one
+    kernel position of one filter lies between its two bounds, which are not above and not below 0.
+
+    Args:
+        node: Layer with its integer weights.
+        source: Format of the layer's input; its largest decoded value enters.
+
+    Returns:
+        Two int64 [F, KH, KW] arrays, lower and upper bound.
+    """
+    weights = node.weights
+    rows = np.broadcast_to(weights.selectors, weights.codes.shape)
+    entries = weights.tables[rows, weights.codes].astype(np.int64)
+    largest = source.max_decoded
+    low = largest * np.minimum(entries, 0).sum(axis=1)
+    high = largest * np.maximum(entries, 0).sum(axis=1)
+    return low, high
+
+
+def partial_sum_bits(node: Conv | Linear, source: TensorFormat, *, by_position: bool) -> int:
+    """Return the signed width of the sums that a group multiplier scales.
+
+    Args:
+        node: Layer with its integer weights.
+        source: Format of the layer's input.
+        by_position: Whether a sum ends with its kernel position, else with its filter.
+    """
+    low, high = partial_sum_interval(node, source)
+    if not by_position:
+        low, high = low.sum(axis=(1, 2)), high.sum(axis=(1, 2))
+    return signed_bits(int(low.min()), int(high.max()))

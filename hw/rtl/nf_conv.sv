@@ -2,15 +2,21 @@
 //
 // Streaming convolution: window generator, multiply-accumulate core, requantizer, table, queue.
 //
-//   acc[f] = bias[f] + sum over c, kh, kw of codebook[x[c][kh][kw]] * table[t[f]][w[f][c][kh][kw]]
-//   y[f]   = activation[clip(((acc[f]*m[f] + (1 << (s[f]-1))) >>> s[f]) + zero_point[f], Low, High)]
+//   acc[f] = bias[f]
+//            + sum over c, kh, kw of codebook[x[c][kh][kw]] * M[g] * table[t[g]][w[f][c][kh][kw]]
+//   y[f] = activation[clip(((acc[f]*m[f] + (1 << (s[f]-1))) >>> s[f]) + zero_point[f], Low, High)]
 //
 // Dense and grouped: an input beat has Simd channels, an output beat Pe filters; Simd divides
 // Channels/Groups and Pe divides Filters/Groups. Depthwise: every lane has its own channel, an
 // input beat has Pe channels, Simd is 1 and Pe divides Channels = Filters = Groups.
 //
+// Table t[g] and multiplier M[g] of a weight depend on its filter and kernel position (words of Pe
+// lanes) or on its channel and kernel position (words of Simd lanes). Multipliers by filter scale
+// partial sums (nf_part_sum), multipliers by channel scale activations (nf_scale_acts).
+//
 // Latency:       from the last tap of a fold to its output beat 11 + $clog2(Simd) + Pe/RequantLanes
-//                + (1 with a table) cycles; hw.conv_cycles counts whole frames.
+//                + (1 with a table) + (3 with multipliers by filter, 1 with multipliers by channel)
+//                cycles; hw.conv_cycles counts whole frames.
 // Throughput:    one tap (Pe*Simd multiply-accumulates) per cycle while input and output keep up.
 // Back-pressure: m_ready_i low fills the output queue; without a free place in it no fold begins,
 //                so the data path never stalls and needs no enable.
@@ -42,8 +48,16 @@ module nf_conv #(
   parameter int unsigned ActBits = 4,         // unsigned bits of a decoded input
   parameter int unsigned ZeroCode = 0,        // input code that means real 0
   parameter int unsigned WeightBits = 4,      // stored bits of a weight
-  parameter int unsigned SelectBits = 0,      // bits of a filter's decode selection
+  parameter int unsigned SelectBits = 0,      // bits of a decode selection
   parameter bit AffineSelect = 1'b0,          // selection: signed offset, else a table's number
+  parameter bit SelectByChannel = 1'b0,       // words of Simd selections, else of Pe
+  parameter int unsigned SelectTaps = 18,     // taps that share a word of selections
+  parameter int unsigned SelectDepth = 2,     // words of selections, read over and over
+  parameter int unsigned FactorBits = 0,      // bits of a group multiplier; 0: all are 1
+  parameter bit FactorByChannel = 1'b0,       // words of Simd multipliers, else of Pe
+  parameter int unsigned FactorTaps = 18,     // taps that share a word of multipliers
+  parameter int unsigned FactorDepth = 2,     // words of multipliers, read over and over
+  parameter int unsigned PartBits = 18,       // proven signed bits of a sum before its multiplier
   parameter int unsigned OperandBits = 5,     // signed bits of a decoded weight
   parameter int unsigned AccBits = 18,        // proven signed bits of the accumulator
   parameter int unsigned ShiftLow = 1,        // smallest shift of the requantizer
@@ -54,7 +68,8 @@ module nf_conv #(
   parameter int unsigned OutBits = 4,         // bits of an output code; PreBits without a table
   parameter string WeightFile = "",           // words of Pe*Simd codes, in the order of the taps
   parameter string DecodeFile = "",           // decode tables; "" for affine selections
-  parameter string SelectFile = "",           // words of Pe selections; "": one table
+  parameter string SelectFile = "",           // words of selections; "": one table
+  parameter string FactorFile = "",           // words of multipliers; "": all are 1
   parameter string RequantFile = "",          // words of RequantLanes parameter sets
   parameter string CodebookFile = "",         // decoded value of every input code; "": identity
   parameter string TableFile = "",            // output code of every requantized code; "": identity
@@ -84,8 +99,9 @@ module nf_conv #(
   localparam int unsigned GroupChannels = Channels / Groups;
   localparam int unsigned GroupFilters = Filters / Groups;
   localparam int unsigned ChannelFolds = Channels / InLanes;
-  localparam int unsigned OutputFolds = Filters / Pe;
   localparam int unsigned FoldTaps = KernelH * KernelW * (Depthwise ? 1 : GroupChannels / Simd);
+  localparam bit ScaleActs = FactorBits > 0 && FactorByChannel;
+  localparam bit ScaleParts = FactorBits > 0 && !FactorByChannel;
 
   if (PixelsPerBeat != 1) begin : g_check_pixels
     $fatal(1, "PixelsPerBeat (%0d) must be 1", PixelsPerBeat);
@@ -112,6 +128,14 @@ module nf_conv #(
   end
   if (!HasCodebook && InBits != ActBits) begin : g_check_codebook
     $fatal(1, "ActBits (%0d) must be InBits (%0d) without a codebook", ActBits, InBits);
+  end
+
+  if (FoldTaps % SelectTaps != 0 || FoldTaps % FactorTaps != 0) begin : g_check_taps
+    $fatal(1, "SelectTaps (%0d) and FactorTaps (%0d) must divide %0d, the taps of a fold",
+           SelectTaps, FactorTaps, FoldTaps);
+  end
+  if ((SelectByChannel && SelectTaps != 1) || (ScaleActs && FactorTaps != 1)) begin : g_check_every
+    $fatal(1, "SelectTaps (%0d) and FactorTaps (%0d) must be 1 by channel", SelectTaps, FactorTaps);
   end
 
   // ---------------------------------------------------------------- window
@@ -151,10 +175,28 @@ module nf_conv #(
     .tap_data_o(tap_codes)
   );
 
+  // Scaled activations come a cycle later, so everything that meets them is read a cycle later.
+  logic read_valid, read_first, read_last, read_end;
+
+  if (ScaleActs) begin : g_later
+    always_ff @(posedge clk_i) begin
+      read_valid <= rst_ni & tap_valid;
+      read_first <= tap_first;
+      read_last <= tap_last;
+      read_end <= tap_end;
+    end
+  end else begin : g_now
+    assign read_valid = tap_valid;
+    assign read_first = tap_first;
+    assign read_last = tap_last;
+    assign read_end = tap_end;
+  end
+
   // ---------------------------------------------------------------- weights
   localparam int unsigned SelectW = (SelectBits > 0) ? SelectBits : 1;
+  localparam int unsigned SelectLanes = SelectByChannel ? Simd : Pe;
   logic [Pe*Simd*WeightBits-1:0] weight_codes;
-  logic [Pe*SelectW-1:0] selects;
+  logic [SelectLanes*SelectW-1:0] selects;
 
   nf_rom_cycle #(
     .Bits(Pe * Simd * WeightBits),
@@ -165,7 +207,7 @@ module nf_conv #(
   ) u_weights (
     .clk_i,
     .rst_ni,
-    .next_i(tap_valid),
+    .next_i(read_valid),
     .data_o(weight_codes),
     .write_i(load_write_i),
     .write_addr_i(load_addr_i),
@@ -173,14 +215,32 @@ module nf_conv #(
   );
 
   if (SelectBits > 0) begin : g_select
+    logic select_next;
+
+    if (SelectTaps == FoldTaps) begin : g_fold
+      assign select_next = read_valid & read_first;
+    end else begin : g_part
+      logic first, unused_last;
+      nf_tap_count #(
+        .Taps(SelectTaps)
+      ) u_taps (
+        .clk_i,
+        .rst_ni,
+        .valid_i(read_valid),
+        .first_o(first),
+        .last_o(unused_last)
+      );
+      assign select_next = read_valid & first;
+    end
+
     nf_rom_cycle #(
-      .Bits(Pe * SelectBits),
-      .Depth(OutputFolds),
+      .Bits(SelectLanes * SelectBits),
+      .Depth(SelectDepth),
       .File(SelectFile)
     ) u_selects (
       .clk_i,
       .rst_ni,
-      .next_i(tap_valid & tap_first),
+      .next_i(select_next),
       .data_o(selects)
     );
   end else begin : g_single
@@ -216,16 +276,58 @@ module nf_conv #(
     always_ff @(posedge clk_i) acts_q <= tap_codes;
   end
 
+  localparam int unsigned ScaledBits = ScaleActs ? ActBits + FactorBits : ActBits;
+  logic [InLanes*ScaledBits-1:0] scaled;
+
+  if (ScaleActs) begin : g_scale
+    nf_scale_acts #(
+      .Lanes(InLanes),
+      .FactorLanes(Simd),
+      .ActBits(ActBits),
+      .FactorBits(FactorBits),
+      .Depth(FactorDepth),
+      .UseDsp(UseDsp),
+      .File(FactorFile)
+    ) u_scale (
+      .clk_i,
+      .rst_ni,
+      .next_i(read_valid),
+      .act_i(acts_q),
+      .act_o(scaled)
+    );
+  end else begin : g_unscaled
+    assign scaled = acts_q;
+  end
+
   // ---------------------------------------------------------------- multiply-accumulate
-  logic valid_q, first_q, last_q, end_q;
-  logic acc_valid, acc_end;
+  localparam int unsigned SumBits = ScaleParts ? PartBits : AccBits;
+  logic sum_first, sum_last, valid_q, first_q, last_q, end_q;
+  logic sum_valid, sum_end, acc_valid, acc_end;
+  logic [Pe*SumBits-1:0] sums;
   logic [Pe*AccBits-1:0] acc;
 
+  if (ScaleParts && FactorTaps != FoldTaps) begin : g_part
+    nf_tap_count #(
+      .Taps(FactorTaps)
+    ) u_taps (
+      .clk_i,
+      .rst_ni,
+      .valid_i(read_valid),
+      .first_o(sum_first),
+      .last_o(sum_last)
+    );
+    logic unused_marks;
+    assign unused_marks = ^{read_first, read_last};
+  end else begin : g_fold
+    assign sum_first = read_first;
+    assign sum_last = read_last;
+  end
+
   always_ff @(posedge clk_i) begin
-    valid_q <= rst_ni & tap_valid;
-    first_q <= tap_first;
-    last_q <= tap_last;
-    end_q <= tap_end;
+    valid_q <= rst_ni & read_valid;
+    first_q <= sum_first;
+    last_q <= sum_last;
+    end_q <= read_end;
   end
 
   nf_mac_plain #(
@@ -233,12 +335,13 @@ module nf_conv #(
     .Simd(Simd),
     .SharedActs(!Depthwise),
     .UseDsp(UseDsp),
-    .ActBits(ActBits),
+    .ActBits(ScaledBits),
     .WeightBits(WeightBits),
     .SelectBits(SelectBits),
     .AffineSelect(AffineSelect),
+    .SelectByChannel(SelectByChannel),
     .OperandBits(OperandBits),
-    .AccBits(AccBits),
+    .AccBits(SumBits),
     .TableFile(DecodeFile)
   ) u_mac (
     .clk_i,
@@ -247,13 +350,39 @@ module nf_conv #(
     .first_i(first_q),
     .last_i(last_q),
     .end_i(end_q),
-    .act_i(acts_q),
+    .act_i(scaled),
     .weight_i(weight_codes),
     .select_i(selects),
-    .valid_o(acc_valid),
-    .end_o(acc_end),
-    .acc_o(acc)
+    .valid_o(sum_valid),
+    .end_o(sum_end),
+    .acc_o(sums)
   );
+
+  if (ScaleParts) begin : g_parts
+    nf_part_sum #(
+      .Lanes(Pe),
+      .PartBits(PartBits),
+      .FactorBits(FactorBits),
+      .AccBits(AccBits),
+      .Parts(FoldTaps / FactorTaps),
+      .Depth(FactorDepth),
+      .UseDsp(UseDsp),
+      .File(FactorFile)
+    ) u_parts (
+      .clk_i,
+      .rst_ni,
+      .valid_i(sum_valid),
+      .end_i(sum_end),
+      .part_i(sums),
+      .valid_o(acc_valid),
+      .end_o(acc_end),
+      .acc_o(acc)
+    );
+  end else begin : g_whole
+    assign acc_valid = sum_valid;
+    assign acc_end = sum_end;
+    assign acc = sums;
+  end
 
   // ---------------------------------------------------------------- requantize
   localparam int unsigned ShiftBits =
@@ -353,7 +482,8 @@ module nf_conv #(
 
   // ---------------------------------------------------------------- output queue and credits
   localparam int unsigned Latency =
-      11 + $clog2(Simd) + Pe / RequantLanes + (HasTable ? 32'd1 : 32'd0);
+      11 + $clog2(Simd) + Pe / RequantLanes + (HasTable ? 32'd1 : 32'd0)
+      + (ScaleParts ? 32'd3 : 32'd0) + (ScaleActs ? 32'd1 : 32'd0);
   // Places for the folds under way, so that a reader that is always ready never holds one up.
   localparam int unsigned QueueDepth = 1 + (Latency + FoldTaps - 1) / FoldTaps;
   localparam int unsigned CreditW = $clog2(QueueDepth + 1);

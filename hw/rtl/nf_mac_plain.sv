@@ -5,7 +5,7 @@
 //   acc_o[p] = sum over the taps of a fold, first_i to last_i, and over s < Simd, of
 //              act_i[s] * table[select_i[p]][weight_i[p][s]]      (SharedActs)
 //              act_i[p] * table[select_i[p]][weight_i[p][s]]      (not SharedActs: depthwise)
-//   modulo 2**AccBits; with AffineSelect table[z][w] is w + z.
+//   modulo 2**AccBits; select_i[s] with SelectByChannel; with AffineSelect table[z][w] is w + z.
 //
 // Every multiply-accumulate core has these ports; a packed one takes this one's place.
 //
@@ -24,11 +24,13 @@ module nf_mac_plain #(
   parameter int unsigned WeightBits = 4,   // stored bits of a weight, 1..8
   parameter int unsigned SelectBits = 0,   // bits of a lane's selection; 0: one table
   parameter bit AffineSelect = 1'b0,       // selection: signed offset, else a table's number
+  parameter bit SelectByChannel = 1'b0,    // selections of the Simd products, else of the lanes
   parameter int unsigned OperandBits = 5,  // signed bits of a decoded weight
   parameter int unsigned AccBits = 18,     // signed bits of the accumulator, at most 32
   parameter string TableFile = "",         // decode tables one after the other ($readmemh)
   localparam int unsigned ActLanes = SharedActs ? Simd : Pe,
-  localparam int unsigned SelectW = (SelectBits > 0) ? SelectBits : 1
+  localparam int unsigned SelectW = (SelectBits > 0) ? SelectBits : 1,
+  localparam int unsigned SelectLanes = SelectByChannel ? Simd : Pe
 ) (
   input  wire logic                          clk_i,
   input  wire logic                          rst_ni,
@@ -38,7 +40,7 @@ module nf_mac_plain #(
   input  wire logic                          end_i,     // sideband, returned with the accumulators
   input  wire logic [ActLanes*ActBits-1:0]   act_i,     // one cycle after valid_i
   input  wire logic [Pe*Simd*WeightBits-1:0] weight_i,  // lane p, product s at p*Simd+s
-  input  wire logic [Pe*SelectW-1:0]         select_i,
+  input  wire logic [SelectLanes*SelectW-1:0] select_i,
   output logic                               valid_o,
   output logic                               end_o,
   output logic [Pe*AccBits-1:0]              acc_o
@@ -71,7 +73,7 @@ module nf_mac_plain #(
         for (int s = 0; s < int'(Simd); s++) begin
           shifted[p*int'(Simd)+s] =
               OperandBits'(weight_i[(p*int'(Simd)+s)*int'(WeightBits)+:WeightBits])
-              + OperandBits'($signed(select_i[p*int'(SelectW)+:SelectW]));
+              + OperandBits'($signed(select_i[(SelectByChannel ? s : p)*int'(SelectW)+:SelectW]));
         end
       end
     end
@@ -88,7 +90,7 @@ module nf_mac_plain #(
         for (int s = 0; s < int'(Simd); s++) begin
           // Without a selection the cast drops it.
           index[p*int'(Simd)+s] =
-              IndexBits'({select_i[p*int'(SelectW)+:SelectW],
+              IndexBits'({select_i[(SelectByChannel ? s : p)*int'(SelectW)+:SelectW],
                           weight_i[(p*int'(Simd)+s)*int'(WeightBits)+:WeightBits]});
         end
       end

@@ -11,14 +11,15 @@ from hw.cycles import conv_cycles
 from hw.geometry import conv_geometry
 from hw.timing import Times, simulate_settled
 from hw.tokens import cell_graph
-from quant.errors import PlanError
 from quant.nodes import Conv, Linear
-from quant.samples import sample_codes, sample_conv, sample_graph
+from quant.samples import sample_codes, sample_conv, sample_graph, sample_weights
 from quant.schedule import Folding
 from quant.weights import Granularity
 from sim.golden import run_conv
 
 FRAMES = 3
+
+PWLQ = {"weight_bits": 5, "scheme": "pwlq"}
 
 # Arguments of sample_conv, picture, folding: bound by compute, by the input, by the taps of a fold.
 LAYERS = {
@@ -30,6 +31,8 @@ LAYERS = {
     "asymmetric": ((2, 3, 5, 1, (4, 0, 1, 3)), {}, (6, 5), (1, 2)),
     "grouped": ((8, 12, 3, 1, 1, 2), {}, (5, 6), (3, 2)),
     "depthwise": ((8, 8, 3, 1, 1, 8), {"table": True}, (6, 5), (4, 1)),
+    "partial sums": ((8, 8), {"granularity": Granularity.C_SHAPE}, (5, 6), (4, 2)),
+    "scaled acts": ((8, 8), {"granularity": Granularity.F_SHAPE, **PWLQ}, (5, 6), (4, 2)),
     "low map": ((3, 4, 3, 1, (1, 1, 2, 1)), {}, (2, 10), (4, 1)),
 }
 
@@ -62,7 +65,9 @@ def test_process_has_the_cycles_of_the_recurrence(name, process_times):
 
 
 @pytest.mark.rtl
-@pytest.mark.parametrize("name", ["dense", "input bound", "depthwise"])
+@pytest.mark.parametrize(
+    "name", ["dense", "input bound", "depthwise", "partial sums", "scaled acts"]
+)
 def test_every_beat_in_its_cycle(name, cell_device):
     node, source, shape, folding = layer(name)
     device = cell_device(conv_cell(node, shape, source, folding, "dut_"))
@@ -104,17 +109,14 @@ def test_linear_as_conv_keeps_the_integers():
     )
 
 
-def test_linear_layer_with_group_multipliers_is_refused():
-    node = linear_layer()
-    weights = dataclasses.replace(
-        node.weights, multipliers=np.full_like(node.weights.multipliers, 3)
-    )
-    with pytest.raises(PlanError) as caught:
-        linear_as_conv(dataclasses.replace(node, weights=weights), (8, 4, 2))
-    assert str(caught.value) == (
-        "'linear' has group multipliers up to 3; the convolution cell takes 1 (group multipliers "
-        "come with the granularity study); quantize it layer- or filter-wise"
-    )
+@pytest.mark.parametrize("granularity", Granularity)
+def test_linear_as_conv_keeps_the_integers_of_every_granularity(granularity):
+    """C-shape-wise is filter-wise there; channels become channels at positions."""
+    weights = sample_weights(3, (10, 64, 1, 1), granularity=granularity, scheme="codebook")
+    assert (weights.multiplier_bits > 0) == (granularity not in ("layer", "filter"))
+    node = dataclasses.replace(linear_layer(), weights=weights)
+    conv = linear_as_conv(node, (8, 4, 2))
+    assert np.array_equal(conv.weights.integers().reshape(10, 64, 1, 1), weights.integers())
 
 
 def test_weights_to_load():

@@ -30,7 +30,7 @@ def test_one_convolution_is_its_own_recurrence(case):
     channels, height, width, filters, groups, kernel, stride, padding, pe, simd = case
     geometry = ConvGeometry(
         channels, height, width, filters, groups, kernel, stride, padding, pe, simd,
-        depthwise=groups > 1, use_dsp=False, has_table=False,
+        depthwise=groups > 1, use_dsp=False, has_table=False, factors="none",
     )  # fmt: skip
     process = conv_process(geometry)
     units = (
