@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Declaration of the DSP48E2 block of UltraScale+ for synthesis with Yosys' slang front end, which
+// does not know the device's blocks. Only the parameters that nf_dsp48e2 sets; the others keep the
+// device's defaults. Vendor tools have the block; they do not read this file.
+`default_nettype none
+
+(* blackbox *)
+module DSP48E2 #(
+  parameter int ACASCREG = 1,
+  parameter int ADREG = 1,
+  parameter int ALUMODEREG = 1,
+  parameter AMULTSEL = "A",
+  parameter int AREG = 1,
+  parameter A_INPUT = "DIRECT",
+  parameter int BCASCREG = 1,
+  parameter BMULTSEL = "B",
+  parameter int BREG = 1,
+  parameter B_INPUT = "DIRECT",
+  parameter int CARRYINREG = 1,
+  parameter int CARRYINSELREG = 1,
+  parameter int CREG = 1,
+  parameter int DREG = 1,
+  parameter int INMODEREG = 1,
+  parameter int MREG = 1,
+  parameter int OPMODEREG = 1,
+  parameter PREADDINSEL = "A",
+  parameter int PREG = 1,
+  parameter USE_MULT = "MULTIPLY",
+  parameter USE_SIMD = "ONE48"
+) (
+  output logic [29:0]      ACOUT,
+  output logic [17:0]      BCOUT,
+  output logic             CARRYCASCOUT,
+  output logic [3:0]       CARRYOUT,
+  output logic             MULTSIGNOUT,
+  output logic             OVERFLOW,
+  output logic [47:0]      P,
+  output logic             PATTERNBDETECT,
+  output logic             PATTERNDETECT,
+  output logic [47:0]      PCOUT,
+  output logic             UNDERFLOW,
+  output logic [7:0]       XOROUT,
+  input  wire logic [29:0] A,
+  input  wire logic [29:0] ACIN,
+  input  wire logic [3:0]  ALUMODE,
+  input  wire logic [17:0] B,
+  input  wire logic [17:0] BCIN,
+  input  wire logic [47:0] C,
+  input  wire logic        CARRYCASCIN,
+  input  wire logic        CARRYIN,
+  input  wire logic [2:0]  CARRYINSEL,
+  input  wire logic        CEA1,
+  input  wire logic        CEA2,
+  input  wire logic        CEAD,
+  input  wire logic        CEALUMODE,
+  input  wire logic        CEB1,
+  input  wire logic        CEB2,
+  input  wire logic        CEC,
+  input  wire logic        CECARRYIN,
+  input  wire logic        CECTRL,
+  input  wire logic        CED,
+  input  wire logic        CEINMODE,
+  input  wire logic        CEM,
+  input  wire logic        CEP,
+  input  wire logic        CLK,
+  input  wire logic [26:0] D,
+  input  wire logic [4:0]  INMODE,
+  input  wire logic        MULTSIGNIN,
+  input  wire logic [8:0]  OPMODE,
+  input  wire logic [47:0] PCIN,
+  input  wire logic        RSTA,
+  input  wire logic        RSTALLCARRYIN,
+  input  wire logic        RSTALUMODE,
+  input  wire logic        RSTB,
+  input  wire logic        RSTC,
+  input  wire logic        RSTCTRL,
+  input  wire logic        RSTD,
+  input  wire logic        RSTINMODE,
+  input  wire logic        RSTM,
+  input  wire logic        RSTP
+);
+endmodule
+
+`default_nettype wire
