@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return int(not (all(whole) and all(row["caught"] for row in rows)))
 
 
-def _sound(name: Any, work: Path) -> bool:  # noqa: ANN401 - one of the three graph names
+def _sound(name: Any, work: Path) -> bool:  # noqa: ANN401 - one of the graph names
     verdict = verify_small(name, rtl_sources(), work / "sound")
     print(f"{name} without a fault: {'equal' if verdict.ok else 'NOT equal'}", flush=True)
     return verdict.ok

@@ -1,41 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """Planted faults: one wrong constant in each hand-written module, which a verification must catch.
 
-Three small graphs have every module between them: ``layers`` (convolutions, a skip connection, an
-addition), ``routes`` (everything without weights) and ``loaded`` (weights loaded into ultra RAM).
+Four small graphs (``sim.verify.small_graphs``) have every module between them.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
-from hw.network import build_network
-from hw.tokens import token_graph
 from quant.errors import ToolError
-from quant.graph import QGraph
-from quant.nodes import (
-    Add,
-    AvgPool,
-    Concat,
-    Input,
-    Lookup,
-    MaxPool,
-    Output,
-    Requantize,
-    Requantizer,
-    Split,
-    Upsample,
-)
-from quant.samples import sample_codes, sample_conv, sample_format
-from quant.schedule import Folding, Schedule
+from quant.samples import sample_codes
 from sim.verify.network import NetworkVerdict, verify_whole
-
-GraphName = Literal["layers", "routes", "loaded"]
-CLOCK_HZ = 200_000_000
-LAYER_DEPTH = 40
+from sim.verify.small_graphs import GraphName, small_graph
 
 
 @dataclass(frozen=True)
@@ -84,14 +62,14 @@ def faulty_sources(fault: Fault, sources: Sequence[Path], folder: Path) -> tuple
 
 
 def verify_small(name: GraphName, sources: Sequence[Path], work: Path) -> NetworkVerdict:
-    """Verify one of the three graphs with the given modules.
+    """Verify one of the four graphs with the given modules.
 
     Args:
         name: Graph.
         sources: Hand-written modules, whole or with a fault.
         work: Scratch folder.
     """
-    graph, schedule = _small(name)
+    graph, schedule = small_graph(name)
     return verify_whole(
         graph,
         schedule,
@@ -100,70 +78,6 @@ def verify_small(name: GraphName, sources: Sequence[Path], work: Path) -> Networ
         seed=1,
         replay=lambda node, _: f"python -m reports.bench faults  # {node}",
         sources=sources,
-    )
-
-
-def _small(name: GraphName) -> tuple[QGraph, Schedule]:
-    graph, folding = _routes() if name == "routes" else _layers()
-    memory: dict[str, Literal["auto", "distributed", "block", "ultra"]] = {}
-    if name == "loaded":
-        memory = {"first.weights": "ultra", "second.weights": "ultra", "first->sum": "block"}
-    schedule = Schedule(graph.digest, CLOCK_HZ, folding, memory=memory)
-    edges = token_graph(build_network(graph, schedule)).edges
-    # Whole tensors where a faulty order of reading would else end in a standstill elsewhere.
-    most = 1 << 20 if name == "routes" else LAYER_DEPTH
-    depths = {edge.key: min(edge.beats, most) for edge in edges}
-    return graph, replace(schedule, fifo_depth=depths)
-
-
-def _layers() -> tuple[QGraph, dict[str, Folding]]:
-    plain = sample_format(8, 8, zero=128)
-    image = Input("image", (4, 6, 8), sample_format(4, 8))
-    first, _ = sample_conv(
-        1, 4, 8, 1, padding=0, table=True, output=plain, source=image.output,
-        names=("first", "image"),
-    )  # fmt: skip
-    second, _ = sample_conv(2, 8, 8, 3, output=plain, source=plain, names=("second", "first"))
-    join = Add("sum", ("first", "second"), (70000, 41234), 17, 0, 255, plain)
-    graph = QGraph("layers", (image, first, second, join, Output("out", "sum")))
-    folding = {
-        "image": Folding(2, 2),
-        "first": Folding(4, 2),
-        "second": Folding(4, 2),
-        "sum": Folding(4, 4),
-    }
-    return graph, folding
-
-
-def _routes() -> tuple[QGraph, dict[str, Folding]]:
-    eight, four = sample_format(8, 8, zero=128), sample_format(4, 8, zero=128)
-    image = Input("image", (8, 6, 8), eight)
-    bent = (np.arange(256)[::-1] ^ 5).astype(np.uint16)
-    nodes = (
-        image,
-        MaxPool("pool", "image", (3, 3), (2, 2), (1, 1, 1, 1)),
-        Upsample("up", "pool", 2),
-        Concat("cat", ("up", "image")),
-        Split("slice", "cat", 4, 8),
-        Requantize("scaled", "slice", _requantizer(98304, 17, 100), sample_format(4, 8, zero=100)),
-        Lookup("bend", "scaled", bent, four),
-        AvgPool("mean", "bend", (2, 2), (2, 2), _requantizer(90000, 18, 128), four),
-        AvgPool("all", "bend", (6, 8), (6, 8), _requantizer(120000, 21, 128), four),
-        Output("out", "mean"),
-        Output("total", "all"),
-    )
-    graph = QGraph("routes", nodes)
-    return graph, {n.name: Folding(2, 2) for n in nodes if not isinstance(n, Output)}
-
-
-def _requantizer(multiplier: int, shift: int, zero: int) -> Requantizer:
-    return Requantizer(
-        np.array([multiplier], np.uint32),
-        np.array([shift], np.uint8),
-        np.array([zero], np.int32),
-        0,
-        255,
-        8,
     )
 
 
@@ -176,6 +90,27 @@ FAULTS = (
         "the first product joins the sum of the fold before",
         "(first_q[Stages-1] ? '0",
         "(last_q[Stages-1] ? '0",
+    ),
+    Fault(
+        "nf_tap_count",
+        "runs end one tap early",
+        "count_q == CountW'(Taps - 1)",
+        "count_q == CountW'(Taps - 2)",
+        "groups",
+    ),
+    Fault(
+        "nf_part_sum",
+        "the first partial sum joins the fold before",
+        "(first_q[1] ? '0",
+        "(last_q[1] ? '0",
+        "groups",
+    ),
+    Fault(
+        "nf_scale_acts",
+        "the multiplier of the neighbouring channel",
+        "(FactorLanes == 1 ? 0 : i)",
+        "(FactorLanes == 1 ? 0 : i ^ 1)",
+        "groups",
     ),
     Fault(
         "nf_conv",
