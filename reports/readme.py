@@ -88,6 +88,19 @@ COLUMNS: dict[str, tuple[Column, ...]] = {
         Column("intervals as planned", "{intervals_as_planned} of {intervals_counted}"),
         Column("seconds", "{seconds:,.0f}"),
     ),
+    "fifos": (
+        Column("model", "{model} {pixels}"),
+        Column("edges", "{edges}"),
+        Column("least FIFOs (KiB)", "{minimal_kib:,.1f}"),
+        Column("full throughput (KiB)", "{throughput_kib:,.1f}"),
+        Column("whole tensors (KiB)", "{tensor_kib:,.1f}"),
+        Column("slowest node (cycles)", "{bottleneck_interval_cycles:,}"),
+        Column("network (cycles)", "{network_interval_cycles:,}"),
+        Column("beats left by the proof", "{proof_left_beats}"),
+        Column("FIFOs (s)", "{fifo_seconds:.1f}"),
+        Column("cycles (s)", "{cycle_seconds:.1f}"),
+        Column("memory (MiB)", "{peak_mib:,}"),
+    ),
     "hls": (
         Column("model", "{model} {image_size}"),
         Column("nodes", "{nodes}"),
@@ -206,6 +219,9 @@ def _derived(row: Row) -> Row:
     found: Row = {}
     for source, target, unit in (
         ("stored_bits", "stored_kib", 8 * 1024),
+        ("minimal_bits", "minimal_kib", 8 * 1024),
+        ("throughput_bits", "throughput_kib", 8 * 1024),
+        ("tensor_bits", "tensor_kib", 8 * 1024),
         ("bundle_bytes", "bundle_kib", 1024),
         ("macs_per_frame", "gmacs_per_frame", 10**9),
     ):

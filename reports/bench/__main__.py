@@ -20,6 +20,7 @@ from reports.bench import (
     deadlock,
     demo,
     faults,
+    fifos,
     floats,
     golden,
     hls,
@@ -44,6 +45,7 @@ BENCHMARKS = (
     hls.BENCHMARK,
     faults.BENCHMARK,
     deadlock.BENCHMARK,
+    fifos.BENCHMARK,
 )
 CHECKOUT = Path(__file__).resolve().parents[2]
 SCRATCH = Path("build/bench")

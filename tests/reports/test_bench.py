@@ -6,12 +6,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from hw.fifo_minimum import ASSUMPTION
 from quant.bundle import save_bundle
 from quant.errors import InputFileError, ToolError
 from quant.graph import macs_of
+from quant.nodes import sources_of
+from quant.samples import sample_graph
 from reports.bench import demo, floats, mobileone, verify, yolov5n
 from reports.bench.__main__ import BENCHMARKS, main, run_benchmark
 from reports.bench.benchmark import Benchmark
+from reports.bench.fifoplan import main as fifo_plan
+from reports.bench.fifoplan import measure as fifo_figures
 from reports.bench.goldenspeed import main as goldenspeed
 from reports.bench.hlsspeed import main as hlsspeed
 from reports.bench.record import BenchRecord, read_record, write_record
@@ -193,7 +198,7 @@ def test_an_unknown_name_is_refused(checkout, capsys):
     assert main(["speed"], root=checkout) == 2
     assert capsys.readouterr().err == (
         "error: no benchmark 'speed'; choose demo, float, yolov5n, yolox_nano, mobileone, verify, "
-        "golden, hls, faults, deadlock\n"
+        "golden, hls, faults, deadlock, fifos\n"
     )
 
 
@@ -284,6 +289,23 @@ def test_hls_speed_of_a_build(tmp_path, bundle):
     assert compiled["plain_mismatches"] is None
 
 
+def test_fifo_plan_of_a_build(tmp_path):
+    graph = sample_graph(1)
+    figures = fifo_figures(graph, 24)
+    assert figures["edges"] == len(
+        {(source, node.name) for node in graph.nodes for source in sources_of(node)}
+    )
+    assert figures["network_interval_cycles"] == figures["bottleneck_interval_cycles"]
+    assert 0 < figures["minimal_bits"] <= figures["throughput_bits"] < figures["tensor_bits"]
+    assert 0 < figures["minimal_fifos"] <= figures["throughput_fifos"] <= figures["edges"]
+    assert figures["proof_left_beats"] == 0
+    assert figures["proof_assumption"] == ASSUMPTION
+    assert min(figures["fifo_seconds"], figures["cycle_seconds"], figures["peak_mib"]) > 0
+    missing = tmp_path / "missing"
+    assert fifo_plan([str(missing), "--json", str(tmp_path / "fifos.json")]) == 1
+    assert not (tmp_path / "fifos.json").exists()
+
+
 def test_names_and_needs_are_those_of_the_real_data():
     assert [b.name for b in BENCHMARKS] == [
         "demo",
@@ -296,6 +318,7 @@ def test_names_and_needs_are_those_of_the_real_data():
         "hls",
         "faults",
         "deadlock",
+        "fifos",
     ]
     assert demo.BENCHMARK.needs == ()
     assert all(path.startswith("../shared/data/") for path in yolov5n.BENCHMARK.needs)

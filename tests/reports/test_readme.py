@@ -101,6 +101,7 @@ def test_every_shown_figure_is_one_that_benchmarks_measure():
     folder = Path(CHECKOUT, "reports", "bench")
     source = "".join(path.read_text() for path in sorted(folder.glob("*.py")))
     derived = {"stored_kib", "bundle_kib", "gmacs_per_frame"}
+    derived |= {"minimal_kib", "throughput_kib", "tensor_kib"}
     for columns in COLUMNS.values():
         for column in columns:
             for key in re.findall(r"{(\w+)", column.pattern):
