@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Lowering: float operations and chosen formats to the integer graph."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import assert_never
 
@@ -46,6 +46,7 @@ from quant.nodes import (
 )
 from quant.ptq.calibrate import Statistics
 from quant.ptq.formats import FormatPlan
+from quant.ptq.recipes.solution import LayerSolution, raised
 from quant.ptq.requantizers import (
     apply_activation,
     clip_bounds,
@@ -79,6 +80,7 @@ class Lowering:
         statistics: Calibration's figures.
         settings: The user's settings.
         edges: Names of the first convolution and the head convolutions.
+        solved: Layers that a recipe has calibrated, by name; the others are rounded to nearest.
         weight_sqnr_db: Filled in: weight error by node name.
         notes: Filled in: decisions in words.
         breakpoints: Filled in: those of PWLQ layers.
@@ -90,6 +92,7 @@ class Lowering:
     statistics: Statistics
     settings: QuantizeSettings
     edges: frozenset[str]
+    solved: Mapping[str, LayerSolution] = field(default_factory=dict)
     weight_sqnr_db: dict[str, float] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     breakpoints: list[BreakpointRecord] = field(default_factory=list)
@@ -159,20 +162,25 @@ class Lowering:
         source_format = self._format(source)
         weight = op.weight if isinstance(op, FloatConv) else op.weight[:, :, None, None]
         bits = self.settings.weight_bits_of(name, edge=name in self.edges)
-        bias = op.bias.astype(np.float64)
-        found = quantize_layer(
-            weight,
-            self.settings.weights_of(bits),
-            least_scale=self._least_scale(bias, source_format, output),
-        )
-        weights = found.weights
-        if found.breakpoints is not None:
-            self.breakpoints.append(breakpoint_record(name, found.breakpoints))
+        solved = self.solved.get(name)
+        if solved is not None:
+            bias = solved.bias
+            weights = raised(solved, least_scale(bias, source_format, output)).weights
+        else:
+            bias = op.bias.astype(np.float64)
+            found = quantize_layer(
+                weight,
+                self.settings.weights_of(bits),
+                least_scale=least_scale(bias, source_format, output),
+            )
+            weights = found.weights
+            if found.breakpoints is not None:
+                self.breakpoints.append(breakpoint_record(name, found.breakpoints))
         integers = weights.integers().astype(np.int64)
         scale = np.broadcast_to(weights.scale.astype(np.float64), bias.shape)
         rounded = integers * scale[:, None, None, None]
         self.weight_sqnr_db[name] = sqnr_db(weight.astype(np.float64), rounded)
-        if self.settings.correction == "mean":
+        if self.settings.correction == "mean" and solved is None:
             bias = bias + self._mean_error(op, weight - rounded)
         step_value = scale * source_format.scale
         zero_term = source_format.zero_point * integers.reshape(len(bias), -1).sum(axis=1)
@@ -201,11 +209,6 @@ class Lowering:
             return table_requantizer(step_value, step.name, step.activation, seen, output)
         real = step_value / output.scale_per_row
         return linear_requantizer(real, step.name, step.activation, output), None
-
-    def _least_scale(self, bias: Floats, source: TensorFormat, output: TensorFormat) -> Floats:
-        """Return the smallest weight scale at which each filter's bias stays small enough."""
-        floor = float(np.min(output.scale_per_row)) / source.scale * 2.0**-30
-        return np.maximum(np.abs(bias) / (source.scale * BIAS_STEPS), floor)
 
     def _mean_error(self, op: FloatConv | FloatLinear, error: Floats) -> Floats:
         """Return per filter the mean output error of the weights' rounding, from input means."""
@@ -247,6 +250,18 @@ class Lowering:
         requant = linear_requantizer(np.array([fmt.scale / output.scale]), source, None, output)
         name = f"{source}.requantize" if index == 0 else f"{source}.requantize.{index}"
         return Requantize(name, source, requant, output)
+
+
+def least_scale(bias: Floats, source: TensorFormat, output: TensorFormat) -> Floats:
+    """Return the smallest weight scale at which each filter's bias stays small enough.
+
+    Args:
+        bias: float64 [F], real.
+        source: Format of the layer's input.
+        output: Format of its output.
+    """
+    floor = float(np.min(output.scale_per_row)) / source.scale * 2.0**-30
+    return np.maximum(np.abs(bias) / (source.scale * BIAS_STEPS), floor)
 
 
 def breakpoint_record(name: str, found: Breakpoints) -> BreakpointRecord:

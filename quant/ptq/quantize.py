@@ -2,7 +2,7 @@
 """Quantize: calibrate, choose formats, lower, measure."""
 
 import itertools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -22,6 +22,10 @@ from quant.ptq.formats import owner_steps, plan_formats, row_stops_of
 from quant.ptq.lower import Lowering, dead_filters, decibels, edge_names
 from quant.ptq.lowered import visit_lowered
 from quant.ptq.observers import RealRange, uniform_grid
+from quant.ptq.recipes.images import ImageCodes, input_codes
+from quant.ptq.recipes.recipe import RTN, Recipe
+from quant.ptq.recipes.run import RunOptions, run_recipe
+from quant.ptq.recipes.solution import LayerSolution
 from quant.ptq.settings import QuantizeSettings
 from quant.ptq.steps import Step, plan_steps
 from quant.record import LayerRecord, QuantRecord
@@ -56,6 +60,8 @@ def quantize(
     *,
     model: str,
     progress: Callable[[int], None] | None = None,
+    recipe: Recipe = RTN,
+    options: RunOptions | None = None,
 ) -> Quantized:
     """Quantize a float network after training.
 
@@ -66,6 +72,9 @@ def quantize(
         settings: Bits, scheme, observers, overrides.
         model: What the user named, for the record.
         progress: Called with the number of images of each calibrated batch.
+        recipe: What compensates rounding; stages have their own correction instead of the
+            settings' one.
+        options: Where and how long its stages run.
 
     Returns:
         Graph, host and record.
@@ -78,15 +87,25 @@ def quantize(
     row_stops = row_stops_of(steps, host, graph)
     owners = {s.result for s in owner_steps(steps)} - set(row_stops)
     kept: list[Images] = []
-    statistics = calibrate(graph, steps, owners, row_stops, _keeping(batches, kept), progress)
     input_format = input_format_of(host, graph.input.shape[0])
+    options = RunOptions() if options is None else options
+    store = ImageCodes(input_format, options.folder)
+    batches = _keeping(batches, kept, store if recipe.active else None)
+    statistics = calibrate(graph, steps, owners, row_stops, batches, progress)
     plan = plan_formats(graph, steps, statistics, settings, input_format, row_stops)
     images = np.concatenate(kept)
     plan = choose_codebooks(graph, steps, plan, statistics, settings, images)
-    lowering = Lowering(graph, steps, plan, statistics, settings, edge_names(steps, plan.formats))
+    solved: Mapping[str, LayerSolution] = {}
+    notes: tuple[str, ...] = ()
+    if recipe.active:
+        found = run_recipe(recipe, graph, steps, host, plan, settings, store, options)
+        solved, notes = found.layers, found.notes
+        plan = plan if found.plan is None else found.plan
+    edges = edge_names(steps, plan.formats)
+    lowering = Lowering(graph, steps, plan, statistics, settings, edges, solved)
     lowered = lowering.run()
-    if settings.correction == "moments":
-        codes = _input_codes(images, lowered.input.output)
+    if settings.correction == "moments" and not recipe.active:
+        codes = input_codes(images, lowered.input.output)
         lowered = match_moments(lowered, float_moments(graph, images), codes)
     sqnr = _measure(graph, lowered, steps, images[:SQNR_IMAGES])
     record = QuantRecord(
@@ -94,8 +113,12 @@ def quantize(
         model=model,
         source_parameters=graph.source_parameters,
         fused_parameters=_fused_parameters(graph),
-        settings={**settings.to_json(), "calibration_images": statistics.images},
-        notes=(*plan.notes, *lowering.notes),
+        settings={
+            **settings.to_json(),
+            "calibration_images": statistics.images,
+            "recipe": recipe.to_json(),
+        },
+        notes=(*plan.notes, *lowering.notes, *notes),
         layers=tuple(_layer_records(lowered, lowering.weight_sqnr_db, sqnr)),
         breakpoints=tuple(lowering.breakpoints),
     )
@@ -115,19 +138,18 @@ def input_format_of(host: HostSpec, channels: int) -> TensorFormat:
     return TensorFormat.plain(8, scale, zero, channels)
 
 
-def _keeping(batches: Iterable[Images], kept: list[Images]) -> Iterable[Images]:
-    """Pass batches through and keep the first few images for correction and measurement."""
+def _keeping(
+    batches: Iterable[Images], kept: list[Images], store: ImageCodes | None
+) -> Iterable[Images]:
+    """Pass batches through; keep the first few images for measurement, all for a recipe."""
     have = 0
     for batch in batches:
         if have < CORRECTION_IMAGES:
             kept.append(batch[: CORRECTION_IMAGES - have].copy())
             have += len(kept[-1])
+        if store is not None:
+            store.add(batch)
         yield batch
-
-
-def _input_codes(images: Images, fmt: TensorFormat) -> npt.NDArray[np.uint8]:
-    codes = np.floor(images.astype(np.float64) / fmt.scale + fmt.zero_point + 0.5)
-    return np.clip(codes, 0, 255).astype(np.uint8)
 
 
 def _measure(
@@ -169,7 +191,7 @@ def _measure(
             noise[name] = noise.get(name, 0.0) + float(error.square_().sum())
 
         executor.run(image, keep)
-        visit_lowered(lowered, _input_codes(image, fmt), compare)
+        visit_lowered(lowered, input_codes(image, fmt), compare)
     return {name: decibels(signal[name], noise[name]) for name in signal}
 
 

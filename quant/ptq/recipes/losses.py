@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How far the rounded network is from the float one: heads as their decode means them, and inside.
+
+The float network's own scores say where it matters: boxes and classes count by its confidence, so
+that no labels are needed.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+import torch.nn.functional as F
+
+from quant.floatgraph import FloatAdd, FloatConcat, FloatConv, FloatLinear
+from quant.hostspec import HostSpec
+from quant.ptq.steps import Step
+
+Tensors = Mapping[str, torch.Tensor]
+
+# Box terms are in strides (or shares of an anchor); scores are in nats.
+BOX_WEIGHT = 4.0
+LEAST = 1e-6
+
+
+def feature_names(steps: Sequence[Step]) -> tuple[str, ...]:
+    """Return the steps whose outputs are compared inside the network.
+
+    Blocks of these networks end in a layer that reads a concatenation, or in a sum; a network with
+    neither is compared before every change of size.
+    """
+    kinds = {s.result: type(s.op) for s in steps}
+    inner = [s for s in steps if not s.is_output]
+    layers = [s for s in inner if isinstance(s.op, FloatConv | FloatLinear)]
+    blocks = [s.name for s in layers if kinds[_source(s)] is FloatConcat]
+    if len(blocks) >= 2:
+        return tuple(blocks)
+    sums = [s.name for s in inner if isinstance(s.op, FloatAdd)]
+    if len(sums) >= 2:
+        return tuple(sums)
+    shrinking = {_source(s) for s in layers if isinstance(s.op, FloatConv) and max(s.op.stride) > 1}
+    return tuple(s.name for s in layers if s.result in shrinking)
+
+
+def feature_loss(student: Tensors, teacher: Tensors) -> torch.Tensor:
+    """Return the mean absolute error of inner tensors, each relative to the teacher's own size.
+
+    Args:
+        student: float32 tensors by name; at least one.
+        teacher: The same of the float network.
+    """
+    terms = [
+        F.l1_loss(value, teacher[name]) / teacher[name].abs().mean().clamp(min=LEAST)
+        for name, value in student.items()
+    ]
+    return torch.stack(terms).mean()
+
+
+def output_loss(
+    host: HostSpec, student: Tensors, teacher: Tensors, outputs: Sequence[Sequence[str]]
+) -> torch.Tensor:
+    """Return the error of all outputs.
+
+    Args:
+        host: Says what the outputs mean.
+        student: float32 [N, C, H, W] by output name.
+        teacher: The same of the float network.
+        outputs: Per scale, the names of its tensors, as ``host.outputs`` orders them.
+
+    Returns:
+        Scalar, the mean over the scales.
+    """
+    terms = []
+    for scale, names in enumerate(outputs):
+        made = torch.cat([student[n] for n in names], 1)
+        wanted = torch.cat([teacher[n] for n in names], 1)
+        match host.decode:
+            case "yolov5" | "yolov7" | "yolox" | "yolov6":
+                anchors = host.anchors_of(scale)
+                terms.append(_head_loss(host, _rows(made, anchors), _rows(wanted, anchors)))
+            case "classify":
+                terms.append(_class_loss(made.flatten(1), wanted.flatten(1)))
+            case "none":
+                size = wanted.abs().mean().clamp(min=LEAST)
+                terms.append(F.l1_loss(made, wanted) / size)
+    return torch.stack(terms).mean()
+
+
+def _rows(tensor: torch.Tensor, anchors: int) -> torch.Tensor:
+    """Return [N * anchors * H * W, fields]."""
+    n, rows, height, width = tensor.shape
+    split = tensor.reshape(n, anchors, rows // anchors, height, width)
+    return split.permute(0, 1, 3, 4, 2).reshape(-1, rows // anchors)
+
+
+def _head_loss(host: HostSpec, made: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
+    classes = len(host.class_names)
+    if host.decode == "yolov6":
+        confidence = wanted[:, :classes].sigmoid().amax(dim=1)
+        boxes, wanted_boxes = made[:, classes:], wanted[:, classes:]
+        scores, wanted_scores = made[:, :classes], wanted[:, :classes]
+        certain = made.new_zeros(())
+    else:
+        confidence = wanted[:, 4].sigmoid() * wanted[:, 5:].sigmoid().amax(dim=1)
+        boxes, wanted_boxes = made[:, :4], wanted[:, :4]
+        if host.decode != "yolox":
+            boxes, wanted_boxes = 2 * boxes.sigmoid(), 2 * wanted_boxes.sigmoid()
+        scores, wanted_scores = made[:, 5:], wanted[:, 5:]
+        certain = _divergence(made[:, 4], wanted[:, 4]).sum()
+    total = confidence.sum() + 1.0
+    box = (F.l1_loss(boxes, wanted_boxes, reduction="none").mean(dim=1) * confidence).sum()
+    score = (_divergence(scores, wanted_scores).sum(dim=1) * confidence).sum()
+    return (BOX_WEIGHT * box + certain + score) / total
+
+
+def _divergence(made: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
+    """Return the divergence of the probabilities of logits, >= 0, 0 where they are equal."""
+    aim = wanted.sigmoid()
+    own = F.binary_cross_entropy_with_logits(wanted, aim, reduction="none")
+    return F.binary_cross_entropy_with_logits(made, aim, reduction="none") - own
+
+
+def _class_loss(made: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
+    aim = wanted.log_softmax(dim=1)
+    return F.kl_div(made.log_softmax(dim=1), aim, log_target=True, reduction="batchmean")
+
+
+def _source(step: Step) -> str:
+    if not isinstance(step.op, FloatConv | FloatLinear):
+        raise TypeError(f"'{step.name}' is no layer")
+    return step.op.source

@@ -1,0 +1,297 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Recipes: frozen, validated lists of calibration stages, by name or from a TOML file.
+
+A file has one table per stage, in order::
+
+    [[stage]]
+    kind = "gptq"
+    damping = 0.01
+
+    [[stage]]
+    kind = "distill"
+    steps = 1200
+    enabled = true
+
+A new kind of stage is one more frozen class in ``Stage``; whoever runs stages matches on it.
+"""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from quant.errors import InputFileError, QuantizationError
+
+Gain = Literal["none", "moments", "least-squares"]
+GAINS: tuple[str, ...] = get_args(Gain)
+
+
+@dataclass(frozen=True)
+class Nearest:
+    """Round to nearest layer by layer, with a gain and a bias per filter fitted behind it.
+
+    Attributes:
+        images: Calibration images that are read.
+        columns: Columns (output pixels) of a layer that its statistics hold, over all images.
+        gain: Gain per filter: none, the one that keeps the deviation, or that of least error.
+        enabled: Whether the stage runs.
+    """
+
+    images: int = 32
+    columns: int = 20_000
+    gain: Gain = "moments"
+    enabled: bool = True
+
+    def __post_init__(self) -> None:
+        """Check the fields."""
+        _check_layerwise("nearest", self.images, self.columns, self.gain)
+
+
+@dataclass(frozen=True)
+class Gptq:
+    """Round column by column and let the columns still to come make up for each error.
+
+    Attributes:
+        images: Calibration images that are read.
+        columns: Columns of a layer that its statistics hold, over all images.
+        gain: Gain per filter behind it.
+        damping: Added to the Hessian's diagonal, as a share of its mean.
+        act_order: Whether columns of large input energy come first.
+        block: Columns whose errors reach the rest at once.
+        targets: ``float``: the outputs of the float network are aimed at, whatever the rounded
+            inputs; ``own``: those of the float weights on the rounded inputs.
+        enabled: Whether the stage runs.
+    """
+
+    images: int = 32
+    columns: int = 20_000
+    gain: Gain = "moments"
+    damping: float = 0.01
+    act_order: bool = True
+    block: int = 128
+    targets: Literal["float", "own"] = "float"
+    enabled: bool = True
+
+    def __post_init__(self) -> None:
+        """Check the fields."""
+        _check_layerwise("gptq", self.images, self.columns, self.gain)
+        _within("gptq", "damping", self.damping, 1e-6, 1.0)
+        _within("gptq", "block", self.block, 1, 4096)
+        _one_of("gptq", "targets", self.targets, ("float", "own"))
+
+
+@dataclass(frozen=True)
+class AdaRound:
+    """Learn for each weight whether it rounds up or down, layer by layer.
+
+    Attributes:
+        images: Calibration images that are read.
+        columns: Columns of a layer that its statistics hold, over all images.
+        gain: Gain per filter behind it.
+        damping: As for GPTQ.
+        iterations: Steps of Adam.
+        rate: Its learning rate.
+        pull: Weight of the term that drives every choice to up or down.
+        enabled: Whether the stage runs.
+    """
+
+    images: int = 32
+    columns: int = 20_000
+    gain: Gain = "moments"
+    damping: float = 0.01
+    iterations: int = 600
+    rate: float = 0.02
+    pull: float = 0.01
+    enabled: bool = True
+
+    def __post_init__(self) -> None:
+        """Check the fields."""
+        _check_layerwise("adaround", self.images, self.columns, self.gain)
+        _within("adaround", "damping", self.damping, 1e-6, 1.0)
+        _within("adaround", "iterations", self.iterations, 1, 100_000)
+        _within("adaround", "rate", self.rate, 1e-6, 1.0)
+        _within("adaround", "pull", self.pull, 0.0, 100.0)
+
+
+@dataclass(frozen=True)
+class Distill:
+    """Train the whole rounded network towards the float one; rounding passes gradients straight.
+
+    Attributes:
+        steps: Steps of Adam; a time limit may lower it.
+        batch: Images of a step.
+        crop: Side of the random crops, as a share of the input; 1 keeps whole images.
+        weight_rate: Learning rate of weights, as a share of half their levels' span.
+        scale_rate: Learning rate of weight scales (their logarithms).
+        bias_rate: Learning rate of biases, in units of the layer's outputs.
+        range_rate: Learning rate of activation scales (their logarithms).
+        feature: Weight of the inner tensors' error beside the outputs'.
+        save_every: Steps between two saved states.
+        seed: Of crops, flips and order.
+        enabled: Whether the stage runs.
+    """
+
+    steps: int = 1200
+    batch: int = 8
+    crop: float = 0.65
+    weight_rate: float = 4e-4
+    scale_rate: float = 3e-4
+    bias_rate: float = 5e-4
+    range_rate: float = 3e-4
+    feature: float = 1.0
+    save_every: int = 100
+    seed: int = 1
+    enabled: bool = True
+
+    def __post_init__(self) -> None:
+        """Check the fields."""
+        _within("distill", "steps", self.steps, 1, 1_000_000)
+        _within("distill", "batch", self.batch, 1, 256)
+        _within("distill", "crop", self.crop, 0.1, 1.0)
+        for name in ("weight_rate", "scale_rate", "bias_rate", "range_rate"):
+            _within("distill", name, getattr(self, name), 0.0, 0.1)
+        _within("distill", "feature", self.feature, 0.0, 100.0)
+        _within("distill", "save_every", self.save_every, 1, 1_000_000)
+        _within("distill", "seed", self.seed, 0, 2**31 - 1)
+
+
+Layerwise = Nearest | Gptq | AdaRound
+Stage = Layerwise | Distill
+KINDS: dict[str, type[Stage]] = {
+    "nearest": Nearest,
+    "gptq": Gptq,
+    "adaround": AdaRound,
+    "distill": Distill,
+}
+
+
+def kind_of(stage: Stage) -> str:
+    """Return the name of a stage's kind."""
+    return next(name for name, kind in KINDS.items() if type(stage) is kind)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A list of stages.
+
+    Attributes:
+        name: What the user named.
+        stages: In order; those that are not enabled are passed over.
+    """
+
+    name: str
+    stages: tuple[Stage, ...]
+
+    def __post_init__(self) -> None:
+        """Check the order.
+
+        Raises:
+            QuantizationError: A stage would throw away what an earlier one found.
+        """
+        seen: list[str] = []
+        for stage in self.active:
+            if not isinstance(stage, Distill) and seen:
+                raise QuantizationError(
+                    f"recipe '{self.name}': '{kind_of(stage)}' after '{seen[-1]}' would start from "
+                    "the float weights again; put it first and disable the other"
+                )
+            seen.append(kind_of(stage))
+
+    @property
+    def active(self) -> tuple[Stage, ...]:
+        """The stages that run."""
+        return tuple(stage for stage in self.stages if stage.enabled)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields as JSON values."""
+        return {
+            "name": self.name,
+            "stages": [{"kind": kind_of(stage), **asdict(stage)} for stage in self.stages],
+        }
+
+
+def recipe_of(name: str) -> Recipe:
+    """Return the recipe of that name, or of the TOML file of that path.
+
+    Raises:
+        InputFileError: There is neither, or the file cannot be read.
+        QuantizationError: The file names an unknown stage or field, or a value is out of range.
+    """
+    if name in RECIPES:
+        return RECIPES[name]
+    path = Path(name)
+    if path.suffix != ".toml":
+        raise InputFileError(
+            f"recipe '{name}' is unknown; choose {', '.join(RECIPES)}, or name a .toml file"
+        )
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise InputFileError(f"recipe {path} cannot be read as TOML: {error}") from None
+    stages = content.get("stage")
+    tables = isinstance(stages, list) and all(isinstance(stage, dict) for stage in stages)
+    if set(content) != {"stage"} or not tables or not isinstance(stages, list):
+        raise QuantizationError(f"recipe {path} must hold [[stage]] tables and nothing else")
+    return Recipe(name, tuple(_stage(table, path) for table in stages))
+
+
+def _stage(table: Mapping[str, Any], path: Path) -> Stage:
+    values = dict(table)
+    kind = values.pop("kind", None)
+    if not isinstance(kind, str) or kind not in KINDS:
+        raise QuantizationError(
+            f"recipe {path}: a stage has kind {kind!r}; choose {', '.join(KINDS)}"
+        )
+    known = {field.name: field.default for field in fields(KINDS[kind])}
+    for name, value in values.items():
+        if name not in known:
+            raise QuantizationError(
+                f"recipe {path}: '{kind}' has no '{name}'; it has {', '.join(known)}"
+            )
+        wanted = type(known[name])
+        if type(value) is not wanted and not (wanted is float and type(value) is int):
+            raise QuantizationError(
+                f"recipe {path}: '{name}' of '{kind}' is {value!r}; it must be {_article(wanted)}"
+            )
+    return KINDS[kind](**values)
+
+
+def _article(wanted: type) -> str:
+    names = {int: "an integer", float: "a number", bool: "true or false", str: "text"}
+    return names[wanted]
+
+
+def _check_layerwise(kind: str, images: int, columns: int, gain: str) -> None:
+    _within(kind, "images", images, 1, 100_000)
+    _within(kind, "columns", columns, 1, 10_000_000)
+    _one_of(kind, "gain", gain, GAINS)
+
+
+def _within(kind: str, name: str, value: float, low: float, high: float) -> None:
+    if not low <= value <= high:
+        raise QuantizationError(
+            f"recipe stage '{kind}': {name} {value} is out of range; choose {low} to {high}"
+        )
+
+
+def _one_of(kind: str, name: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise QuantizationError(
+            f"recipe stage '{kind}': {name} '{value}' is not available; choose {', '.join(allowed)}"
+        )
+
+
+# Below the checks that making a stage runs.
+RECIPES: dict[str, Recipe] = {
+    recipe.name: recipe
+    for recipe in (
+        Recipe("rtn", ()),
+        Recipe("gptq", (Gptq(),)),
+        Recipe("adaround", (AdaRound(),)),
+        Recipe("distill", (Nearest(), Distill())),
+        Recipe("best", (Gptq(), Distill())),
+        Recipe("best-long", (Gptq(images=64, columns=40_000), Distill(steps=6000))),
+    )
+}
+RTN = RECIPES["rtn"]

@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Real tensors rounded to their formats, with gradients: those of calibration's own network.
+
+Rounding passes gradients straight through inside the format's range and none outside; the logarithm
+of the scale gets the gradient of a learned step.
+
+Source: Esser et al., Learned Step Size Quantization, ICLR 2020, section 2.1.
+"""
+
+import math
+from typing import Any
+
+import torch
+
+from quant.formats import TensorFormat
+from quant.ptq.codes import decode, encode
+
+
+class _Round(torch.autograd.Function):
+    """``scale * (nearest code - zero)``; saves input and output only."""
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, stretch: torch.Tensor, fmt: TensorFormat) -> Any:  # noqa: ANN401 - torch's own signature
+        scale = fmt.scale * math.exp(float(stretch))
+        if fmt.codebook is None:
+            top = (1 << fmt.bits) - 1
+            y = torch.fake_quantize_per_tensor_affine(x, scale, fmt.zero_point, 0, top)
+        else:
+            y = _through_codebook(x, scale, fmt)
+        first = 0 if fmt.codebook is None else fmt.codebook[0]
+        ctx.low = scale * (first - fmt.zero_point)
+        ctx.high = scale * (fmt.max_decoded - fmt.zero_point)
+        ctx.save_for_backward(x, y)
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> Any:  # noqa: ANN401 - torch's own signature
+        x, y = ctx.saved_tensors
+        (gradient,) = gradients
+        passed = torch.ops.aten.hardtanh_backward(gradient, x, ctx.low, ctx.high)
+        by_stretch = None
+        if ctx.needs_input_grad[1]:
+            by_stretch = _dot(gradient, y) - _dot(passed, x)
+        return passed, by_stretch, None
+
+
+def _dot(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    return torch.dot(a.reshape(-1), b.reshape(-1))
+
+
+def _through_codebook(x: torch.Tensor, scale: float, fmt: TensorFormat) -> torch.Tensor:
+    if fmt.codebook is None:
+        raise TypeError("a plain format has no codebook")
+    book = torch.tensor(fmt.codebook, dtype=x.dtype, device=x.device)
+    codes = torch.bucketize(x / scale + fmt.zero_point, (book[1:] + book[:-1]) / 2, right=True)
+    return (book[codes] - fmt.zero_point) * scale
+
+
+def rounded(x: torch.Tensor, fmt: TensorFormat, stretch: torch.Tensor) -> torch.Tensor:
+    """Return a tensor rounded to its format.
+
+    Args:
+        x: float32 [N, C, H, W], real.
+        fmt: The format.
+        stretch: Scalar: the scale counts times ``exp(stretch)``. Formats with row ranges (the
+            heads' fine outputs) keep their scales.
+
+    Returns:
+        float32 [N, C, H, W], real.
+    """
+    if fmt.uniform:
+        result: torch.Tensor = _Round.apply(x, stretch, fmt)  # type: ignore[no-untyped-call]
+        return result
+    with torch.no_grad():
+        real = decode(encode(x.detach().cpu(), fmt), fmt).to(x.device)
+    return x + (real - x.detach())
