@@ -177,9 +177,7 @@ def sample_codes(
     return codes.astype(np.uint8) if bits <= 8 else codes.astype(np.uint16)
 
 
-def sample_graph(
-    seed: int, *, act_bits: int = 8, weight_bits: int = 4, by_filter: bool = False
-) -> QGraph:
+def sample_graph(seed: int, *, act_bits: int = 8, weight_bits: int = 4) -> QGraph:
     """Return a small graph (3x16x20 input, about 20 nodes) that contains every node kind.
 
     Dense, grouped, depthwise, strided and 1x1 convolutions, four granularities, a codebook tensor,
@@ -190,7 +188,6 @@ def sample_graph(
         seed: Seed; equal arguments give equal graphs (equal digests).
         act_bits: Bits of every tensor but the input and the linear output, 4..8.
         weight_bits: Stored bits of the weights, 2..8.
-        by_filter: Quantize every convolution filter-wise, as the RTL cells take it.
     """
     half = 1 << (act_bits - 1)
     plain = sample_format(8, act_bits, zero=half // 2)
@@ -228,7 +225,7 @@ def sample_graph(
             weight_bits,
             act_bits,
             table,
-            Granularity.FILTER if by_filter else granularity,
+            granularity,
             scheme,
             output=output,
             source=formats[source],

@@ -21,7 +21,7 @@ from sim.golden import GoldenModel
 from sim.rtl import ALWAYS, Pattern, build_bench, find_verilator
 from sim.stream import beat_bytes, pack_beats, unpack_beats
 
-GRAPH = sample_graph(1, by_filter=True)
+GRAPH = sample_graph(1)
 FRAMES = 2
 
 # The first call of Yosys on a machine compiles the tool itself, which takes half a minute.
@@ -143,7 +143,7 @@ def test_yosys_reads_the_network(project, tmp_path):
 
 
 def test_same_input_same_bytes(project):
-    again = emit_rtl(sample_graph(1, by_filter=True), schedule_of(GRAPH, 3000))
+    again = emit_rtl(sample_graph(1), schedule_of(GRAPH, 3000))
     assert list(again.files.items()) == list(project.files.items())
     assert np.array_equal(again.load_words, project.load_words)
 

@@ -13,7 +13,7 @@ from quant.nodes import Add, Concat, Input, Lookup, Output
 from quant.samples import sample_codes, sample_format, sample_graph
 from quant.schedule import Folding, Schedule
 
-GRAPH = sample_graph(1, by_filter=True)
+GRAPH = sample_graph(1)
 
 
 def planned(**changes) -> Schedule:

@@ -46,7 +46,7 @@ def test_one_convolution_is_its_own_recurrence(case):
 
 
 def test_throughput_depths_are_as_fast_as_the_slowest_cell():
-    graph = sample_graph(1, by_filter=True)
+    graph = sample_graph(1)
     schedule = plan_network(graph, target_interval_cycles=3000)
     network = build_network(graph, schedule)
     plan = plan_fifos(network)
@@ -62,7 +62,7 @@ def test_throughput_depths_are_as_fast_as_the_slowest_cell():
 
 
 def test_rows_of_every_node():
-    graph = sample_graph(1, by_filter=True)
+    graph = sample_graph(1)
     schedule = plan_network(graph, target_interval_cycles=3000)
     network = build_network(graph, schedule)
     depths = plan_fifos(network).throughput.depths

@@ -15,7 +15,7 @@ from quant.nodes import Conv, Input, Linear, Output, Upsample
 from quant.samples import sample_conv, sample_format, sample_graph
 from quant.schedule import Folding
 
-GRAPH = sample_graph(1, by_filter=True)
+GRAPH = sample_graph(1)
 
 
 def macs(schedule) -> int:
@@ -70,7 +70,7 @@ def test_no_network_is_faster_than_its_slowest_node():
 
 def test_equal_arguments_equal_plans():
     first = plan_network(GRAPH, target_interval_cycles=3000)
-    again = plan_network(sample_graph(1, by_filter=True), target_interval_cycles=3000)
+    again = plan_network(sample_graph(1), target_interval_cycles=3000)
     assert dict(first.folding) == dict(again.folding)
     assert dict(first.memory) == dict(again.memory)
 

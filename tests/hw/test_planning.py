@@ -18,7 +18,7 @@ from sim.golden import GoldenModel
 from sim.rtl import build_bench
 from sim.stream import beat_bytes, pack_beats, unpack_beats
 
-GRAPH = sample_graph(1, by_filter=True)
+GRAPH = sample_graph(1)
 TARGET = 3000
 FRAMES = 3
 

@@ -18,7 +18,7 @@ from quant.samples import sample_graph
 @pytest.fixture(scope="module")
 def found():
     """Return a plan, its cycles, and how often its progress was told."""
-    graph = sample_graph(1, by_filter=True)
+    graph = sample_graph(1)
     calls = []
     plan = complete_schedule(
         graph,

@@ -22,7 +22,7 @@ from quant.errors import PlanError
 from quant.samples import sample_graph
 from sim.rtl import find_verilator
 
-GRAPH = sample_graph(1, by_filter=True)
+GRAPH = sample_graph(1)
 
 
 def project_of(**changes):

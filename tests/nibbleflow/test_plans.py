@@ -12,7 +12,7 @@ from nibbleflow.plans import network_plan
 from quant.errors import InputFileError
 from quant.samples import sample_graph
 
-GRAPH = sample_graph(1, by_filter=True)
+GRAPH = sample_graph(1)
 SMALL = Aim(max_macs=24)
 
 
@@ -42,7 +42,7 @@ def test_another_aim_or_graph_plans_anew(tmp_path):
     other = f"planned anew; {folder.schedule} is for another aim or version"
     assert said == [other]
     assert folder.schedule.read_text() == kept
-    assert planned(folder, SMALL, sample_graph(2, by_filter=True))[1] == [other]
+    assert planned(folder, SMALL, sample_graph(2))[1] == [other]
     _, said = planned(folder, Aim(max_macs=96), replace_saved=True)
     assert said == ["planned anew"]
     assert folder.schedule.read_text() != kept

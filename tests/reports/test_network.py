@@ -13,7 +13,7 @@ from reports.tables import text_of
 
 
 def sample_summary():
-    graph = sample_graph(1, by_filter=True)
+    graph = sample_graph(1)
     plan = complete_schedule(graph, plan_network(graph, target_interval_cycles=3000))
     return NetworkSummary(plan.fifos, network_cycles(graph, plan.schedule))
 

@@ -386,7 +386,7 @@ def test_missing_and_binary_files(tmp_path):
 
 
 def test_beside_the_plan(read):
-    graph = sample_graph(1, by_filter=True)
+    graph = sample_graph(1)
     conv = graph.convs[0].name
     cycles = NetworkCycles(4096, 9000, True, conv, {conv: NodeCycles(4000, 4096, 70, 3900)})
     planned = planned_intervals(graph, cycles)
@@ -402,7 +402,7 @@ def test_beside_the_plan(read):
 
 
 def test_hls_beside_the_plan(read):
-    graph = sample_graph(1, by_filter=True)
+    graph = sample_graph(1)
     cycles = NetworkCycles(4096, 9000, True, "", {})
     layers = emit_network(graph, plan(graph, max_macs_per_cycle=100)).layers
     # hls4ml counts from 1, which is the input port: tests/hls builds such projects.

@@ -31,7 +31,7 @@ def with_depths(graph, schedule):
 
 @pytest.fixture(scope="module")
 def sample():
-    graph = sample_graph(3, by_filter=True)
+    graph = sample_graph(3)
     schedule = with_depths(graph, plan_network(graph, max_macs_per_cycle=200))
     codes = np.stack([sample_codes(seed, graph.input.shape, 8) for seed in (1, 2)])
     return graph, schedule, codes

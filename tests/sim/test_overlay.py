@@ -17,7 +17,7 @@ from sim.golden import GoldenModel
 from sim.overlay import Accelerator, OverlayDesign, OverlayStream, open_accelerator
 from sim.stream import pack_beats
 
-GRAPH = sample_graph(1, by_filter=True)
+GRAPH = sample_graph(1)
 HOST = HostSpec(
     height=16,
     width=20,

@@ -56,7 +56,7 @@ def test_beats_that_never_came_and_beats_too_many():
 
 @pytest.fixture(scope="module")
 def graph():
-    return sample_graph(3, by_filter=True)
+    return sample_graph(3)
 
 
 def test_golden_accumulators(graph):
