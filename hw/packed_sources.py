@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Files of the packed multiply-accumulate cores, and of the device's block that they are made of."""
+"""Files of the packed multiply-accumulate cores, and of the DSP block that they are made of."""
 
 from importlib import resources
 from pathlib import Path
