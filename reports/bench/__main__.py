@@ -25,6 +25,7 @@ from reports.bench import (
     golden,
     hls,
     mobileone,
+    network,
     verify,
     yolov5n,
     yolox_nano,
@@ -44,6 +45,7 @@ BENCHMARKS = (
     golden.BENCHMARK,
     hls.BENCHMARK,
     faults.BENCHMARK,
+    network.BENCHMARK,
     deadlock.BENCHMARK,
     fifos.BENCHMARK,
 )

@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whole networks in RTL: every code of every node, planned and counted cycles, speed.
+
+``python -m reports.bench.network NAME ...`` measures only some networks. What was measured is kept
+in the scratch folder and taken from there while the sources of hardware, simulation and
+quantization stay what they were, so the benchmark goes on where it was stopped.
+"""
+
+import argparse
+import hashlib
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from reports.bench.benchmark import Benchmark
+from reports.bench.builds import (
+    CALIBRATION,
+    MOBILEONE,
+    MORE_CALIBRATION,
+    OBJECTS,
+    YOLOV5N,
+    YOLOX_NANO,
+)
+from reports.bench.record import Row
+from reports.bench.runner import Runner
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+SCRATCH = Path("build/bench/network")
+# What a kept row depends on.
+SOURCES = ("quant", "hw", "sim", "nibbleflow")
+CLOCK_HZ = 200_000_000
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network to run.
+
+    Attributes:
+        name: On the command line and in the table.
+        model: What ``quantize`` takes.
+        options: Further arguments of ``quantize``.
+        aim: Arguments of ``verify`` that choose the folding.
+    """
+
+    name: str
+    model: str
+    options: tuple[str, ...] = ()
+    aim: tuple[str, ...] = ()
+
+
+_PHOTOGRAPHS = ("--calib", CALIBRATION)
+_MORE_PHOTOGRAPHS = (*_PHOTOGRAPHS, "--calib", MORE_CALIBRATION)
+_OBJECTS = ("--arch", "mobileone-s0", "--calib", OBJECTS, "--limit", "256")
+_SEEDED = ("--seed", "1", "--img", "160", "--calib", "random:8")
+THIRTY_FPS = ("--fps", "30", "--board", "zcu104")
+# The smallest first: a fault shows early.
+NETWORKS = (
+    Network("demo", "demo"),
+    Network("yolov7-tiny-160", "arch:yolov7-tiny", _SEEDED),
+    Network("mobileone-s0", MOBILEONE, _OBJECTS),
+    Network("yolox-nano", YOLOX_NANO, _MORE_PHOTOGRAPHS),
+    Network("yolov5n-320", YOLOV5N, (*_PHOTOGRAPHS, "--img", "320")),
+    Network("yolov5n-640", YOLOV5N, _PHOTOGRAPHS, THIRTY_FPS),
+)
+
+
+def run(runner: Runner, networks: Sequence[Network] = NETWORKS) -> list[Row]:
+    """Quantize every network to W4A8 and verify it; kept rows are not measured again.
+
+    A mismatch makes the command fail and with it the benchmark.
+    """
+    digest = sources_digest(CHECKOUT)
+    return [_kept_or_measured(runner, network, digest) for network in networks]
+
+
+def sources_digest(root: Path) -> str:
+    """Return a digest of the sources that a row depends on.
+
+    Args:
+        root: The checkout.
+    """
+    found = hashlib.sha256()
+    for folder in SOURCES:
+        for path in sorted((root / folder).rglob("*")):
+            if path.is_file() and "__pycache__" not in path.parts:
+                found.update(str(path.relative_to(root)).encode() + b"\0" + path.read_bytes())
+    return found.hexdigest()
+
+
+def _kept_or_measured(runner: Runner, network: Network, digest: str) -> Row:
+    kept = runner.path(runner.folder / f"row-{network.name}.json")
+    if kept.is_file():
+        found = json.loads(kept.read_text(encoding="utf-8"))
+        if found["digest"] == digest:
+            runner.commands += found["commands"]
+            row: Row = found["row"]
+            return row
+    before = len(runner.commands)
+    row = _measured(runner, network)
+    commands = runner.commands[before:]
+    kept.write_text(
+        json.dumps({"digest": digest, "commands": commands, "row": row}, indent=1) + "\n",
+        encoding="utf-8",
+    )
+    return row
+
+
+def _measured(runner: Runner, network: Network) -> Row:
+    folder = runner.folder / network.name
+    bits = ("--weight-bits", "4", "--act-bits", "8")
+    runner.nibbleflow("quantize", network.model, *network.options, "-o", folder, *bits, "--force")
+    return network_row(
+        network.name, runner.nibbleflow("verify", folder, "--rtl", *network.aim), CLOCK_HZ
+    )
+
+
+def network_row(name: str, found: dict[str, Any], clock_hz: int) -> Row:
+    """Return the figures of a network.
+
+    Args:
+        name: Its name.
+        found: What ``nibbleflow verify --rtl`` wrote as JSON.
+        clock_hz: Clock that frames per second are worked out for.
+    """
+    interval = found["interval_counted"]
+    return {
+        "model": name,
+        "weight_bits": 4,
+        "act_bits": 8,
+        "nodes": len({node["name"] for node in found["nodes"]}),
+        "frames": sum(r["frames"] for r in found["runs"]),
+        "values": found["values"],
+        "mismatches": found["mismatches"],
+        "cycles": found["cycles"],
+        "interval_planned": found["interval_planned"],
+        "interval_counted": interval,
+        "latency_planned": found["latency_planned"],
+        "latency_counted": found["latency_counted"],
+        "frames_per_second_at_200_mhz": clock_hz / interval,
+        "macs_per_cycle": found["macs"] / interval,
+        "million_macs_per_second_simulated": found["macs_per_second"] / 1e6,
+        "build_seconds": found["build_seconds"],
+        "simulation_seconds": found["sim_seconds"],
+        "wall_seconds": round(found["seconds"], 1),
+    }
+
+
+def main(arguments: Sequence[str] | None = None, root: Path = CHECKOUT) -> int:
+    """Measure the named networks, all of them without a name, and keep their rows."""
+    known = {network.name: network for network in NETWORKS}
+    parser = argparse.ArgumentParser(prog="python -m reports.bench.network")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(known))
+    names = parser.parse_args(arguments).names or list(known)
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        print(f"error: no network '{unknown[0]}'; choose {', '.join(known)}", file=sys.stderr)
+        return 2
+    runner = Runner(root, SCRATCH)
+    for row in run(runner, [known[name] for name in names]):
+        print(json.dumps(row, indent=1))
+    return 0
+
+
+BENCHMARK = Benchmark(
+    "network",
+    "whole networks in RTL, every code of every node against the golden model",
+    (YOLOV5N, YOLOX_NANO, MOBILEONE, CALIBRATION, MORE_CALIBRATION, OBJECTS),
+    run,
+)
+
+if __name__ == "__main__":
+    sys.exit(main())
