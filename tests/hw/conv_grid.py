@@ -88,7 +88,7 @@ def draw(seed: int) -> Draw:
             "table": pick(False, True),
             "codebook": pick(False, False, False, True),
             "scheme": pick(*schemes),
-            "granularity": pick(Granularity.LAYER, Granularity.FILTER),
+            "granularity": pick(*Granularity),
         },
     )
 
