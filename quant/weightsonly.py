@@ -5,6 +5,7 @@ It is the setting of weight-only studies. There is no integer graph, so nothing 
 there is accuracy to compare and memory to count.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,7 +18,7 @@ from quant.memory import (
     published_overhead_bits,
     published_weight_bits,
 )
-from quant.weights import Weights
+from quant.weights import ENTRY_LIMIT, MAX_TABLES, Granularity, Scheme, Weights
 
 SCALE_BITS = 32
 
@@ -92,6 +93,41 @@ def weights_memory(
         published_bits=_published_bits(layers, others),
         published_fp16_bits=FP16_BITS * (weights + others),
     )
+
+
+def honest_ratio_of_shapes(
+    layers: Sequence[tuple[tuple[int, int, int, int], int]],
+    granularity: Granularity,
+    scheme: Scheme,
+    multiplier_bits: int = 0,
+) -> float:
+    """Return the honest memory-saving ratio of a network from its weight shapes alone.
+
+    Tables and their entries count at the largest that the scheme may need.
+
+    Args:
+        layers: OIHW and stored bits of every layer; each filter has a bias.
+        granularity: Which weights share a group.
+        scheme: ``affine``, ``symmetric`` or ``pwlq``; a codebook counts like PWLQ.
+        multiplier_bits: Stored bits of a group multiplier; none where a scale has one group.
+    """
+    stored = baseline = 0
+    for shape, bits in layers:
+        filters = shape[0]
+        weights = math.prod(shape)
+        groups = math.prod(granularity.group_shape(shape))
+        tables = 1 if scheme == "symmetric" else min(MAX_TABLES, 1 << bits, groups)
+        entry_bits = bits + 1 if scheme == "affine" else ENTRY_LIMIT[bits].bit_length() + 1
+        if scheme == "symmetric":
+            entry_bits = bits
+        per_filter = granularity in (Granularity.FILTER, Granularity.C_SHAPE)
+        scales = filters if per_filter else 1
+        multipliers = groups if groups > scales else 0
+        stored += bits * weights + tables * entry_bits * (1 << bits)
+        stored += groups * (tables - 1).bit_length() + multipliers * multiplier_bits
+        stored += SCALE_BITS * scales + FP16_BITS * filters
+        baseline += FP16_BITS * (weights + filters)
+    return baseline / stored
 
 
 def _lines(layer: LayerWeights) -> list[MemoryLine]:
