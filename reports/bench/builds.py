@@ -67,8 +67,8 @@ def quantize_yolox_nano(runner: Runner, weight_bits: int, act_bits: int) -> Buil
 
 
 def quantize_mobileone(runner: Runner, weight_bits: int, act_bits: int) -> Build:
-    """Quantize the real MobileOne-S0 on 256 of the sample images."""
-    options = ("--arch", "mobileone-s0", "--calib", OBJECTS, "--limit", "256")
+    """Quantize the real MobileOne-S0 on 64 of the sample images, as many as the detectors have."""
+    options = ("--arch", "mobileone-s0", "--calib", OBJECTS, "--limit", "64")
     return _quantize(runner, weight_bits, act_bits, MOBILEONE, *options)
 
 

@@ -139,7 +139,7 @@ def test_a_classifier_is_measured_by_its_first_choices(checkout, program):
     ]
     assert record.figures[0]["float_top5_percent"] == 85.0
     assert (
-        "--arch mobileone-s0 --calib ../shared/data/imagenet/sample1000_256 --limit 256"
+        "--arch mobileone-s0 --calib ../shared/data/imagenet/sample1000_256 --limit 64"
         in (record.commands[0])
     )
 
