@@ -249,13 +249,15 @@ module nf_conv #(
 
   // ---------------------------------------------------------------- activations
   logic [InLanes*ActBits-1:0] acts_q;
+  logic shown_q;  // the window shows the codes of a new tap
+
+  always_ff @(posedge clk_i) shown_q <= tap_valid;
 
   if (HasCodebook) begin : g_codebook
     logic [InBits-1:0] index [InLanes];
     logic [ActBits-1:0] decoded [InLanes];
 
     always_comb begin
-      // verilator unroll_disable
       for (int i = 0; i < int'(InLanes); i++) begin
         index[i] = tap_codes[i*int'(InBits)+:InBits];
         acts_q[i*int'(ActBits)+:ActBits] = decoded[i];
@@ -269,11 +271,12 @@ module nf_conv #(
       .File(CodebookFile)
     ) u_codebook (
       .clk_i,
+      .load_i(shown_q),
       .index_i(index),
       .data_o(decoded)
     );
   end else begin : g_plain
-    always_ff @(posedge clk_i) acts_q <= tap_codes;
+    always_ff @(posedge clk_i) if (shown_q) acts_q <= tap_codes;
   end
 
   localparam int unsigned ScaledBits = ScaleActs ? ActBits + FactorBits : ActBits;
@@ -451,7 +454,6 @@ module nf_conv #(
     logic [OutBits-1:0] found [RequantLanes];
 
     always_comb begin
-      // verilator unroll_disable
       for (int i = 0; i < int'(RequantLanes); i++) begin
         index[i] = pre_codes[i*int'(PreBits)+:PreBits];
         codes[i*int'(OutBits)+:OutBits] = found[i];
@@ -465,6 +467,7 @@ module nf_conv #(
       .File(TableFile)
     ) u_table (
       .clk_i,
+      .load_i(pre_valid),
       .index_i(index),
       .data_o(found)
     );

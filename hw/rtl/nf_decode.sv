@@ -25,7 +25,6 @@ module nf_decode #(
     logic [OutBits-1:0] found [Lanes];
 
     always_comb begin
-      // verilator unroll_disable
       for (int i = 0; i < int'(Lanes); i++) begin
         index[i] = codes_i[i*int'(InBits)+:InBits];
         data_o[i*int'(OutBits)+:OutBits] = found[i];

@@ -60,33 +60,32 @@ module nf_mac_plain #(
   // Stages between valid_i and the sum in front of the accumulator: decode, product, adder tree.
   localparam int unsigned Stages = 2 + $clog2(Simd);
 
-  // Lanes are arrays and loops, which the simulator compiles once, not once per lane.
+  // A stage loads when its flag is set: while no tap is under way nothing switches, neither in the
+  // device nor in a simulation. Every stage writes its array as a whole.
   // ---------------------------------------------------------------- decode
   logic signed [OperandBits-1:0] operands [Pe*Simd];
 
   if (AffineSelect) begin : g_affine
-    logic signed [OperandBits-1:0] shifted [Pe*Simd];
-    always_comb begin
-      // verilator unroll_disable
-      for (int p = 0; p < int'(Pe); p++) begin
-        // verilator unroll_disable
-        for (int s = 0; s < int'(Simd); s++) begin
-          shifted[p*int'(Simd)+s] =
-              OperandBits'(weight_i[(p*int'(Simd)+s)*int'(WeightBits)+:WeightBits])
-              + OperandBits'($signed(select_i[(SelectByChannel ? s : p)*int'(SelectW)+:SelectW]));
+    always_ff @(posedge clk_i) begin
+      if (valid_i) begin
+        logic signed [OperandBits-1:0] shifted [Pe*Simd];
+        for (int p = 0; p < int'(Pe); p++) begin
+          for (int s = 0; s < int'(Simd); s++) begin
+            shifted[p*int'(Simd)+s] =
+                OperandBits'(weight_i[(p*int'(Simd)+s)*int'(WeightBits)+:WeightBits])
+                + OperandBits'($signed(select_i[(SelectByChannel ? s : p)*int'(SelectW)+:SelectW]));
+          end
         end
+        operands <= shifted;
       end
     end
-    always_ff @(posedge clk_i) operands <= shifted;
   end else begin : g_table
     localparam int unsigned IndexBits = SelectBits + WeightBits;
     logic [IndexBits-1:0] index [Pe*Simd];
     logic [OperandBits-1:0] decoded [Pe*Simd];
 
     always_comb begin
-      // verilator unroll_disable
       for (int p = 0; p < int'(Pe); p++) begin
-        // verilator unroll_disable
         for (int s = 0; s < int'(Simd); s++) begin
           // Without a selection the cast drops it.
           index[p*int'(Simd)+s] =
@@ -103,12 +102,12 @@ module nf_mac_plain #(
       .File(TableFile)
     ) u_decode (
       .clk_i,
+      .load_i(valid_i),
       .index_i(index),
       .data_o(decoded)
     );
 
     always_comb begin
-      // verilator unroll_disable
       for (int i = 0; i < int'(Pe * Simd); i++) operands[i] = $signed(decoded[i]);
     end
   end
@@ -125,39 +124,49 @@ module nf_mac_plain #(
   end
 
   // ---------------------------------------------------------------- products, sum, accumulate
-  logic signed [ActBits:0] act [ActLanes];
-  logic signed [ProductBits-1:0] product [Pe*Simd];
   logic signed [ProductBits-1:0] product_q [Pe*Simd];
   logic signed [SumBits-1:0] sum [Pe];
-  logic signed [AccBits-1:0] total [Pe];
   logic signed [AccBits-1:0] acc_q [Pe];
 
-  always_comb begin
-    // verilator unroll_disable
-    for (int i = 0; i < int'(ActLanes); i++) begin
-      // The zero on top makes the unsigned activation a signed factor.
-      act[i] = {1'b0, act_i[i*int'(ActBits)+:ActBits]};
-    end
-  end
-  always_comb begin
-    // verilator unroll_disable
-    for (int p = 0; p < int'(Pe); p++) begin
-      // verilator unroll_disable
-      for (int s = 0; s < int'(Simd); s++) begin
-        product[p*int'(Simd)+s] = ProductBits'(act[SharedActs ? s : p])
-                                  * ProductBits'(operands[p*int'(Simd)+s]);
-      end
-    end
-  end
   if (UseDsp) begin : g_dsp
     (* use_dsp = "yes" *) logic signed [ProductBits-1:0] dsp_q [Pe*Simd];
-    always_ff @(posedge clk_i) dsp_q <= product;
+    always_ff @(posedge clk_i) begin
+      if (valid_q[0]) begin
+        logic signed [ProductBits-1:0] product [Pe*Simd];
+        for (int p = 0; p < int'(Pe); p++) begin
+          for (int s = 0; s < int'(Simd); s++) begin
+            // The zero on top makes the unsigned activation a signed factor.
+            product[p*int'(Simd)+s] =
+                ProductBits'($signed({1'b0, act_i[(SharedActs ? s : p)*int'(ActBits)+:ActBits]}))
+                * ProductBits'(operands[p*int'(Simd)+s]);
+          end
+        end
+        dsp_q <= product;
+      end
+    end
     assign product_q = dsp_q;
   end else begin : g_logic
     (* use_dsp = "no" *) logic signed [ProductBits-1:0] logic_q [Pe*Simd];
-    always_ff @(posedge clk_i) logic_q <= product;
+    always_ff @(posedge clk_i) begin
+      if (valid_q[0]) begin
+        logic signed [ProductBits-1:0] product [Pe*Simd];
+        for (int p = 0; p < int'(Pe); p++) begin
+          for (int s = 0; s < int'(Simd); s++) begin
+            product[p*int'(Simd)+s] =
+                ProductBits'($signed({1'b0, act_i[(SharedActs ? s : p)*int'(ActBits)+:ActBits]}))
+                * ProductBits'(operands[p*int'(Simd)+s]);
+          end
+        end
+        logic_q <= product;
+      end
+    end
     assign product_q = logic_q;
   end
+
+  localparam int unsigned LoadW = (Simd > 1) ? $clog2(Simd) : 1;
+  logic [LoadW-1:0] tree_load;
+  // Without a level the flag means nothing.
+  assign tree_load = LoadW'(valid_q >> 1);
 
   nf_adder_tree #(
     .Lanes(Pe),
@@ -165,21 +174,21 @@ module nf_mac_plain #(
     .Bits(ProductBits)
   ) u_tree (
     .clk_i,
+    .load_i(tree_load),
     .terms_i(product_q),
     .sum_o(sum)
   );
 
-  always_comb begin
-    // verilator unroll_disable
-    for (int p = 0; p < int'(Pe); p++) begin
-      total[p] = (first_q[Stages-1] ? '0 : acc_q[p]) + AccBits'(sum[p]);
+  always_ff @(posedge clk_i) begin
+    if (valid_q[Stages-1]) begin
+      logic signed [AccBits-1:0] total [Pe];
+      for (int p = 0; p < int'(Pe); p++) begin
+        total[p] = (first_q[Stages-1] ? '0 : acc_q[p]) + AccBits'(sum[p]);
+      end
+      acc_q <= total;
     end
   end
-  always_ff @(posedge clk_i) begin
-    if (valid_q[Stages-1]) acc_q <= total;
-  end
   always_comb begin
-    // verilator unroll_disable
     for (int p = 0; p < int'(Pe); p++) acc_o[p*int'(AccBits)+:AccBits] = acc_q[p];
   end
 

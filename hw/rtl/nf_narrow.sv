@@ -54,7 +54,7 @@ module nf_narrow #(
       if (valid_i) begin
         rest_q <= data_i[LanesIn*LaneBits-1:StepBits];
         end_q <= end_i;
-      end else begin
+      end else if (left_q[0]) begin
         rest_q <= ((Steps-1)*StepBits)'({StepBits'(0), rest_q} >> StepBits);
       end
       if (!rst_ni) left_q <= '0;

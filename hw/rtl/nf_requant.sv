@@ -11,7 +11,7 @@
 //
 // Latency:       7 cycles from valid_i to valid_o.
 // Throughput:    one accumulator per lane and cycle.
-// Back-pressure: none; data flows on every cycle.
+// Back-pressure: none; what is under way never waits.
 // Golden:        sim.golden.conv, sim.golden.requantize
 `default_nettype none
 
@@ -72,54 +72,85 @@ module nf_requant #(
   assign last_o = last_q[Stages-1];
   assign end_o = end_q[Stages-1];
 
-  // One array per register, all lanes in one loop; suffixes count the stages.
-  logic signed [AccBits-1:0] acc_1 [Lanes], acc_d1 [Lanes];
-  logic signed [AccBits-1:0] biased_2 [Lanes], biased_d2 [Lanes];
-  logic signed [17:0] multiplier_2 [Lanes], multiplier_d2 [Lanes];
-  logic signed [ProductBits-1:0] product_3 [Lanes], product_d3 [Lanes], product_4 [Lanes];
-  logic [ShiftBits-1:0] shift_2 [Lanes], shift_d2 [Lanes], shift_3 [Lanes], shift_4 [Lanes];
-  logic signed [HalfBits-1:0] half_5 [Lanes], half_d5 [Lanes];
-  logic [CodeBits:0] zero_2 [Lanes], zero_d2 [Lanes], zero_3 [Lanes], zero_4 [Lanes];
-  logic [CodeBits:0] zero_5 [Lanes];
-  logic signed [SumBits-2:0] rounded_6 [Lanes], rounded_d6 [Lanes];
-  logic [CodeBits-1:0] code_7 [Lanes], code_d7 [Lanes];
+  // One array per register, suffixes count the stages. A stage loads when its flag is set: without
+  // a result under way nothing switches, neither in the device nor in a simulation. Every stage
+  // makes its array in a variable of its own, so that it is written as a whole.
+  logic signed [AccBits-1:0] acc_1 [Lanes];
+  logic signed [AccBits-1:0] biased_2 [Lanes];
+  logic signed [17:0] multiplier_2 [Lanes];
+  logic signed [ProductBits-1:0] product_3 [Lanes], product_4 [Lanes];
+  logic [ShiftBits-1:0] shift_2 [Lanes], shift_3 [Lanes], shift_4 [Lanes];
+  logic signed [HalfBits-1:0] half_5 [Lanes];
+  logic [CodeBits:0] zero_2 [Lanes], zero_3 [Lanes], zero_4 [Lanes], zero_5 [Lanes];
+  logic signed [SumBits-2:0] rounded_6 [Lanes];
+  logic [CodeBits-1:0] code_7 [Lanes];
 
-  always_comb begin
-    // verilator unroll_disable
-    for (int i = 0; i < int'(Lanes); i++) begin
-      acc_d1[i] = acc_i[i*int'(AccBits)+:AccBits];
+  always_ff @(posedge clk_i) begin
+    if (valid_i) begin
+      logic signed [AccBits-1:0] acc [Lanes];
+      for (int i = 0; i < int'(Lanes); i++) acc[i] = acc_i[i*int'(AccBits)+:AccBits];
+      acc_1 <= acc;
+    end
+    if (valid_q[0]) begin
       // Parameters stand beside the accumulator's first register.
-      biased_d2[i] = acc_1[i] + $signed(param_i[i*int'(ParamBits)+:AccBits]);
-      multiplier_d2[i] = {1'b0, param_i[i*int'(ParamBits)+int'(AccBits)+:17]};
-      shift_d2[i] = param_i[i*int'(ParamBits)+int'(AccBits)+17+:ShiftBits];
-      zero_d2[i] = param_i[i*int'(ParamBits)+int'(AccBits+ShiftBits)+17+:CodeBits+1];
-      product_d3[i] = ProductBits'(biased_2[i]) * ProductBits'(multiplier_2[i]);
-      half_d5[i] = HalfBits'(WideBits'(product_4[i]) >>> (ShiftLow - 1)) >>> shift_4[i];
+      logic signed [AccBits-1:0] biased [Lanes];
+      logic signed [17:0] multiplier [Lanes];
+      logic [ShiftBits-1:0] shift [Lanes];
+      logic [CodeBits:0] zero [Lanes];
+      for (int i = 0; i < int'(Lanes); i++) begin
+        biased[i] = acc_1[i] + $signed(param_i[i*int'(ParamBits)+:AccBits]);
+        multiplier[i] = {1'b0, param_i[i*int'(ParamBits)+int'(AccBits)+:17]};
+        shift[i] = param_i[i*int'(ParamBits)+int'(AccBits)+17+:ShiftBits];
+        zero[i] = param_i[i*int'(ParamBits)+int'(AccBits+ShiftBits)+17+:CodeBits+1];
+      end
+      biased_2 <= biased;
+      multiplier_2 <= multiplier;
+      shift_2 <= shift;
+      zero_2 <= zero;
+    end
+    if (valid_q[1]) begin
+      logic signed [ProductBits-1:0] product [Lanes];
+      for (int i = 0; i < int'(Lanes); i++) begin
+        product[i] = ProductBits'(biased_2[i]) * ProductBits'(multiplier_2[i]);
+      end
+      product_3 <= product;
+      shift_3 <= shift_2;
+      zero_3 <= zero_2;
+    end
+    if (valid_q[2]) begin
+      product_4 <= product_3;
+      shift_4 <= shift_3;
+      zero_4 <= zero_3;
+    end
+    if (valid_q[3]) begin
+      logic signed [HalfBits-1:0] half [Lanes];
+      for (int i = 0; i < int'(Lanes); i++) begin
+        half[i] = HalfBits'(WideBits'(product_4[i]) >>> (ShiftLow - 1)) >>> shift_4[i];
+      end
+      half_5 <= half;
+      zero_5 <= zero_4;
+    end
+    if (valid_q[4]) begin
       // The lowest bit is half a code; it has done its rounding.
-      rounded_d6[i] = (SumBits-1)'((SumBits'(half_5[i]) + $signed(SumBits'(zero_5[i]))) >>> 1);
-      if (rounded_6[i] < LowCode) code_d7[i] = CodeBits'(Low);
-      else if (rounded_6[i] > HighCode) code_d7[i] = CodeBits'(High);
-      else code_d7[i] = rounded_6[i][CodeBits-1:0];
-      code_o[i*int'(CodeBits)+:CodeBits] = code_7[i];
+      logic signed [SumBits-2:0] rounded [Lanes];
+      for (int i = 0; i < int'(Lanes); i++) begin
+        rounded[i] = (SumBits-1)'((SumBits'(half_5[i]) + $signed(SumBits'(zero_5[i]))) >>> 1);
+      end
+      rounded_6 <= rounded;
+    end
+    if (valid_q[5]) begin
+      logic [CodeBits-1:0] code [Lanes];
+      for (int i = 0; i < int'(Lanes); i++) begin
+        if (rounded_6[i] < LowCode) code[i] = CodeBits'(Low);
+        else if (rounded_6[i] > HighCode) code[i] = CodeBits'(High);
+        else code[i] = rounded_6[i][CodeBits-1:0];
+      end
+      code_7 <= code;
     end
   end
 
-  always_ff @(posedge clk_i) begin
-    acc_1 <= acc_d1;
-    biased_2 <= biased_d2;
-    multiplier_2 <= multiplier_d2;
-    shift_2 <= shift_d2;
-    zero_2 <= zero_d2;
-    product_3 <= product_d3;
-    shift_3 <= shift_2;
-    zero_3 <= zero_2;
-    product_4 <= product_3;
-    shift_4 <= shift_3;
-    zero_4 <= zero_3;
-    half_5 <= half_d5;
-    zero_5 <= zero_4;
-    rounded_6 <= rounded_d6;
-    code_7 <= code_d7;
+  always_comb begin
+    for (int i = 0; i < int'(Lanes); i++) code_o[i*int'(CodeBits)+:CodeBits] = code_7[i];
   end
 endmodule
 

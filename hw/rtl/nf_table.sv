@@ -9,7 +9,7 @@
 //
 // Latency:       1 cycle.
 // Throughput:    one index per lane and cycle.
-// Back-pressure: none; data flows on every cycle.
+// Back-pressure: none; without load_i the data of the last cycle stays.
 // Golden:        sim.golden.conv, sim.golden.decode
 `default_nettype none
 
@@ -20,6 +20,7 @@ module nf_table #(
   parameter string File = ""             // 2**IndexBits hexadecimal entries ($readmemh)
 ) (
   input  wire logic                 clk_i,
+  input  wire logic                 load_i = 1'b1,
   input  wire logic [IndexBits-1:0] index_i [Lanes],
   output logic [DataBits-1:0]       data_o [Lanes]
 );
@@ -27,15 +28,16 @@ module nf_table #(
   // memory of style "distributed"; this is its name for logic.)
   (* logic_block = 1 *)
   logic [DataBits-1:0] entries [2**IndexBits];
-  logic [DataBits-1:0] data [Lanes];
 
   initial $readmemh(File, entries);
 
-  always_comb begin
-    // verilator unroll_disable
-    for (int lane = 0; lane < int'(Lanes); lane++) data[lane] = entries[index_i[lane]];
+  always_ff @(posedge clk_i) begin
+    if (load_i) begin
+      logic [DataBits-1:0] data [Lanes];
+      for (int lane = 0; lane < int'(Lanes); lane++) data[lane] = entries[index_i[lane]];
+      data_o <= data;
+    end
   end
-  always_ff @(posedge clk_i) data_o <= data;
 endmodule
 
 `default_nettype wire

@@ -51,7 +51,7 @@ module nf_window #(
   output logic                                  tap_first_o,  // first tap of an output fold
   output logic                                  tap_last_o,   // last tap of an output fold
   output logic                                  tap_end_o,    // last tap of the frame
-  // Codes of the previous cycle's tap.
+  // Codes of the last tap, from the cycle after it.
   output logic [CodesPerBeat*CodeBits-1:0]      tap_data_o
 );
   localparam int unsigned BeatBits = CodesPerBeat * CodeBits;
@@ -222,8 +222,9 @@ module nf_window #(
   logic signed [RowW-1:0] corner_y_q, corner_y_d, tap_y_q;
   logic signed [ColW-1:0] corner_x_q, corner_x_d, tap_x_q;
   logic [AddrW-1:0] line_base_q, line_base_d, pixel_base_q, pixel_base_d;
-  logic [AddrW-1:0] work_base_q, work_base_d, addr_q, addr_d;
+  logic [AddrW-1:0] work_base_q, work_base_d, addr_q;
 
+  // The window after this one; what is not at the end of one needs none of it.
   always_comb begin
     corner_y_d = corner_y_q;
     corner_x_d = corner_x_q;
@@ -242,10 +243,6 @@ module nf_window #(
     // The beats of one pixel never wrap: Depth is a multiple of ChannelFolds.
     if (pixel_end) work_base_d = pixel_base_d;
     else if (replay_last) work_base_d = work_base_q + AddrW'(GroupFolds % Depth);
-    if (work_end) addr_d = work_base_d;
-    else if (row_end) addr_d = wrap_add(addr_q, AddrW'(StepRow));
-    else if (fold_last) addr_d = wrap_add(addr_q, AddrW'(StepColumn));
-    else addr_d = addr_q + 1'b1;
   end
 
   always_ff @(posedge clk_i) begin
@@ -259,16 +256,27 @@ module nf_window #(
       work_base_q <= AddrW'(StartBase);
       addr_q <= AddrW'(StartBase);
     end else if (tap) begin
-      corner_y_q <= corner_y_d;
-      corner_x_q <= corner_x_d;
-      line_base_q <= line_base_d;
-      pixel_base_q <= pixel_base_d;
-      if (work_end) work_base_q <= work_base_d;
-      addr_q <= addr_d;
-      if (work_end) tap_y_q <= corner_y_d;
-      else if (row_end) tap_y_q <= tap_y_q + 1'b1;
-      if (row_end) tap_x_q <= corner_x_d;
-      else if (fold_last) tap_x_q <= tap_x_q + 1'b1;
+      if (pixel_end) begin
+        corner_y_q <= corner_y_d;
+        corner_x_q <= corner_x_d;
+        line_base_q <= line_base_d;
+        pixel_base_q <= pixel_base_d;
+      end
+      if (work_end) begin
+        work_base_q <= work_base_d;
+        addr_q <= work_base_d;
+        tap_y_q <= corner_y_d;
+        tap_x_q <= corner_x_d;
+      end else if (row_end) begin
+        addr_q <= wrap_add(addr_q, AddrW'(StepRow));
+        tap_y_q <= tap_y_q + 1'b1;
+        tap_x_q <= corner_x_q;
+      end else if (fold_last) begin
+        addr_q <= wrap_add(addr_q, AddrW'(StepColumn));
+        tap_x_q <= tap_x_q + 1'b1;
+      end else begin
+        addr_q <= addr_q + 1'b1;
+      end
     end
   end
 
@@ -316,13 +324,14 @@ module nf_window #(
       released_q <= '0;
       written_q <= '0;
     end else begin
-      if (tap) begin
+      if (tap & pixel_end) begin
         corner_line_q <= corner_line_d;
         needed_q <= needed_d;
         released_q <= released_d;
       end
-      written_q <= written_q + PixelW'(write_pixel)
-                   - ((tap & frame_end) ? FramePixels : '0);
+      if (write_pixel | (tap & frame_end)) begin
+        written_q <= written_q + PixelW'(write_pixel) - ((tap & frame_end) ? FramePixels : '0);
+      end
     end
   end
 
@@ -333,8 +342,10 @@ module nf_window #(
   assign in_picture = (tap_y_q >= 0) & (tap_y_q < Rows) & (tap_x_q >= 0)
                   & (tap_x_q < Cols);
   always_ff @(posedge clk_i) begin
-    read_q <= buffer[addr_q];
-    in_picture_q <= in_picture;
+    if (tap) begin
+      read_q <= buffer[addr_q];
+      in_picture_q <= in_picture;
+    end
   end
 
   assign tap_valid_o = tap;
