@@ -19,7 +19,7 @@
 //                cycles; hw.conv_cycles counts whole frames.
 // Throughput:    one tap (Pe*Simd multiply-accumulates) per cycle while input and output keep up.
 // Back-pressure: m_ready_i low fills the output queue; without a free place in it no fold begins,
-//                so the data path never stalls and needs no enable.
+//                so the data path never stalls.
 // Golden:        sim.golden.conv
 `default_nettype none
 
