@@ -97,6 +97,7 @@ def sample_conv(
     codebook: bool = False,
     output: TensorFormat | None = None,
     source: TensorFormat | None = None,
+    weights: Weights | None = None,
     names: tuple[str, str] = ("conv", "x"),
 ) -> tuple[Conv, TensorFormat]:
     """Return a random convolution and the format of its input.
@@ -120,6 +121,7 @@ def sample_conv(
         codebook: Whether the input is a two-region codebook instead of plain codes.
         output: Format of the output; made from ``act_bits`` when absent.
         source: Format of the input; made from ``act_bits`` and ``codebook`` when absent.
+        weights: Stored weights of the shape that the other arguments give; random when absent.
         names: Name of the node and of the tensor that it reads.
 
     Returns:
@@ -130,14 +132,15 @@ def sample_conv(
     if output is None:
         output = sample_format(filters, act_bits, zero=(1 << act_bits) // 2 if not table else 9)
     kh, kw = (kernel, kernel) if isinstance(kernel, int) else kernel
-    weights = sample_weights(
-        seed,
-        (filters, channels // groups, kh, kw),
-        weight_bits=weight_bits,
-        granularity=granularity,
-        scheme=scheme,
-        max_decoded=source.max_decoded,
-    )
+    if weights is None:
+        weights = sample_weights(
+            seed,
+            (filters, channels // groups, kh, kw),
+            weight_bits=weight_bits,
+            granularity=granularity,
+            scheme=scheme,
+            max_decoded=source.max_decoded,
+        )
     bias, requant, entries = _layer(seed, weights, source, output, table)
     node = Conv(
         name=names[0],

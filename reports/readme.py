@@ -132,6 +132,18 @@ COLUMNS: dict[str, tuple[Column, ...]] = {
         Column("best (GMAC/s)", "{best_gmacs_per_second:.1f}"),
         Column("median (GMAC/s)", "{median_gmacs_per_second:.1f}"),
     ),
+    "granularity": (
+        Column("scheme", "{scheme}"),
+        Column("granularity", "{granularity}"),
+        Column("stored bits per weight, 64x64x3x3", "{stored_bits_per_weight:.3f}"),
+        Column("bits of M", "{multiplier_bits}"),
+        Column("LUT / FF, no DSP", "{lut_without_dsp:,} / {ff_without_dsp:,}"),
+        Column("LUT / FF / DSP", "{lut:,} / {ff:,} / {dsp}"),
+        Column("cycles per pixel", "{cycles_per_pixel}"),
+        Column("latency (cycles)", "{latency_cycles}"),
+        Column("packed cores, A4", "{cores_a4}"),
+        Column("packed cores, A8", "{cores_a8}"),
+    ),
 }
 
 
