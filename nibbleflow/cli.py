@@ -140,6 +140,13 @@ def quantize(
         str, typer.Option(help="Uneven activation codes where they are needed: auto or never.")
     ] = "auto",
     correction: Annotated[str, typer.Option(help="none, mean or moments.")] = "moments",
+    recipe: Annotated[
+        str, typer.Option(help="rtn, gptq, adaround, distill, best, best-long, or a .toml file.")
+    ] = "rtn",
+    minutes: Annotated[
+        float | None, typer.Option(help="Most that the recipe may take: fewer training steps.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="Where the recipe runs: cpu or cuda.")] = "cpu",
     layer: Annotated[
         list[str] | None, typer.Option(help="NAME=8, NAME=w8a8: other bits; may repeat.")
     ] = None,
@@ -175,6 +182,9 @@ def quantize(
         "percentile": percentile,
         "codebook": codebook,
         "correction": correction,
+        "recipe": recipe,
+        "minutes": minutes,
+        "device": device,
         "layers": layer or [],
         "outputs": _names(outputs),
         "arch": arch,

@@ -15,6 +15,7 @@ from quant.floatstore import load_float
 from quant.hostspec import HostSpec
 from quant.ptq.executor import FloatExecutor
 from quant.ptq.fakequant import FakeQuantExecutor
+from quant.ptq.recipes.weights import load_biases, with_biases
 from quant.ptq.schemes.integers import real_weights
 from quant.ptq.study import weight_layers_of, with_weights
 from quant.weights import Weights
@@ -58,7 +59,10 @@ def stored_weights_engine(build: BuildFolder, bundle: WeightsBundle) -> Engine:
             f"'{build.path}'; quantize the model again"
         )
     real = {n: real_weights(w).astype(np.float32) for n, w in stored.items()}
-    return float_graph_engine(with_weights(graph, real), host)
+    graph = with_weights(graph, real)
+    if build.biases.is_file():
+        graph = with_biases(graph, load_biases(build.biases))
+    return float_graph_engine(graph, host)
 
 
 def _shape(layers: Mapping[str, Weights | npt.NDArray[np.float32]], name: str) -> Shape | None:

@@ -54,6 +54,11 @@ class BuildFolder:
         return self.path / "fifos.json"
 
     @property
+    def biases(self) -> Path:
+        """Biases that a recipe moved, of a build of kind weights; else there is no such file."""
+        return self.path / "float" / "biases.safetensors"
+
+    @property
     def rtl(self) -> Path:
         """Generated SystemVerilog."""
         return self.path / "rtl"
@@ -97,6 +102,11 @@ class BuildFolder:
                 "'nibbleflow quantize MODEL --calib DIR -o BUILD'"
             )
         return folder
+
+
+def recipe_folder(build: Path) -> Path:
+    """Return the folder beside a build to be where a recipe keeps what it has finished."""
+    return build.parent / f".{build.name}.recipe"
 
 
 @contextlib.contextmanager

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Builds of kind weights: only the weights are quantized, activations and biases stay float."""
 
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -21,8 +22,15 @@ from quant.floatgraph import FloatGraph
 from quant.floatstore import save_float
 from quant.hostspec import HostSpec
 from quant.ptq.importer import import_model
+from quant.ptq.quantize import input_format_of
+from quant.ptq.recipes.images import ImageCodes
+from quant.ptq.recipes.recipe import Recipe
+from quant.ptq.recipes.run import RunOptions, run_recipe
+from quant.ptq.recipes.solution import Calibrated
+from quant.ptq.recipes.weights import save_biases, stored_network
 from quant.ptq.settings import QuantizeSettings
-from quant.ptq.study import input_energy, quantize_weights_of, weight_layers_of
+from quant.ptq.steps import plan_steps
+from quant.ptq.study import RoundedNetwork, input_energy, quantize_weights_of, weight_layers_of
 from quant.record import QuantRecord
 from quant.weightsonly import WeightsModel
 from quant.zoo.loaded import LoadedModel
@@ -53,6 +61,8 @@ class WeightsTask:
         limit: Largest number of these images.
         outputs: Tensors where the network shall end.
         force: Whether an existing build may be replaced.
+        recipe: What compensates rounding.
+        options: Where and how long its stages run.
     """
 
     model: str
@@ -62,6 +72,8 @@ class WeightsTask:
     limit: int | None
     outputs: tuple[str, ...]
     force: bool
+    recipe: Recipe
+    options: RunOptions
 
 
 def quantize_weights_only(task: WeightsTask, load: Callable[[], LoadedModel]) -> Result:
@@ -85,21 +97,32 @@ def quantize_weights_only(task: WeightsTask, load: Callable[[], LoadedModel]) ->
         graph, host = imported.graph, imported.host
         layers = weight_layers_of(graph)
         task.settings.check_patterns(list(layers))
-        importance = energy_of(graph, host, task.calib, task.limit) if task.calib else None
-        with progress_bar("rounding weights", sum(w.size for w in layers.values())) as advance:
-            found = quantize_weights_of(graph, task.settings, importance, advance)
+        calibrated: Calibrated | None = None
+        notes: tuple[str, ...] = ()
+        if task.recipe.active:
+            found, calibrated, images = _calibrated(graph, host, task)
+            notes, facts = calibrated.notes, _recipe_facts(task, images)
+        else:
+            importance = energy_of(graph, host, task.calib, task.limit) if task.calib else None
+            with progress_bar("rounding weights", sum(w.size for w in layers.values())) as advance:
+                found = quantize_weights_of(graph, task.settings, importance, advance)
+            facts = {"weighed_by_input_energy": importance is not None}
         record = QuantRecord(
             kind="weights",
             model=task.model,
             source_parameters=graph.source_parameters,
             fused_parameters=sum(w.size + len(w) for w in layers.values()),
-            settings=_weight_settings(task.settings, importance is not None),
-            notes=(),
+            settings=_weight_settings(task.settings) | facts,
+            notes=notes,
             layers=found.records,
             breakpoints=found.breakpoints,
         )
         save_weights(WeightsModel(graph.name, found.layers), host, record, build.bundle)
         save_float(graph, host, build.floats)
+        if calibrated is not None:
+            save_biases(calibrated, build.biases)
+    if task.options.folder is not None:  # everything that it kept is in the build
+        shutil.rmtree(task.options.folder)
     memory = {
         "honest_ratio": found.memory.honest_ratio,
         "published_ratio": found.memory.published_ratio,
@@ -140,9 +163,31 @@ def _refuse_activations(settings: QuantizeSettings) -> None:
             )
 
 
-def _weight_settings(settings: QuantizeSettings, weighed: bool) -> dict[str, object]:
-    kept = {k: v for k, v in settings.to_json().items() if k not in ACTIVATION_OPTIONS}
-    return {**kept, "weighed_by_input_energy": weighed}
+def _weight_settings(settings: QuantizeSettings) -> dict[str, object]:
+    return {k: v for k, v in settings.to_json().items() if k not in ACTIVATION_OPTIONS}
+
+
+def _recipe_facts(task: WeightsTask, images: int) -> dict[str, object]:
+    return {"recipe": task.recipe.to_json(), "calibration_images": images}
+
+
+def _calibrated(
+    graph: FloatGraph, host: HostSpec, task: WeightsTask
+) -> tuple[RoundedNetwork, Calibrated, int]:
+    """Run the recipe with float activations; return its weights, itself, and the images read."""
+    if not task.calib and task.model != "demo":
+        raise InputFileError(
+            f"recipe '{task.recipe.name}' needs calibration images; name a folder with --calib"
+        )
+    pictures = Pictures(task.calib, task.limit, (host.height, host.width))
+    store = ImageCodes(input_format_of(host, graph.input.shape[0]), task.options.folder)
+    with progress_bar("reading images", len(pictures)) as advance:
+        for canvas in pictures.canvases(host):
+            store.add(normalise(canvas, host)[None])
+            advance(1)
+    steps = plan_steps(graph)
+    found = run_recipe(task.recipe, graph, steps, host, None, task.settings, store, task.options)
+    return stored_network(graph, found), found, len(store)
 
 
 def _tables(

@@ -2,6 +2,7 @@
 """``nibbleflow quantize``: float model and calibration images to a build folder."""
 
 import itertools
+import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from nibbleflow.folders import BuildFolder, whole_folder
+from nibbleflow.folders import BuildFolder, recipe_folder, whole_folder
 from nibbleflow.pictures import Pictures
 from nibbleflow.progress import progress_bar
 from nibbleflow.result import Result
@@ -25,6 +26,8 @@ from quant.ptq.equalize import equalise
 from quant.ptq.importer import import_model
 from quant.ptq.quantize import Quantized
 from quant.ptq.quantize import quantize as quantize_graph
+from quant.ptq.recipes.recipe import recipe_of
+from quant.ptq.recipes.run import RunOptions
 from quant.ptq.settings import QuantizeSettings
 from quant.record import LayerRecord, QuantRecord
 from quant.zoo.resolve import load_model
@@ -57,6 +60,9 @@ def quantize(
     percentile: float = 99.99,
     codebook: str = "auto",
     correction: str = "moments",
+    recipe: str = "rtn",
+    minutes: float | None = None,
+    device: str = "cpu",
     layers: Sequence[str] = (),
     outputs: Sequence[str] = (),
     arch: str | None = None,
@@ -95,6 +101,12 @@ def quantize(
             ``never``.
         correction: ``none``, ``mean`` or ``moments``; ``none`` also leaves the channels beside
             depthwise convolutions as uneven as they are.
+        recipe: What wins accuracy back: ``rtn`` (round to nearest, and the correction), ``gptq``,
+            ``adaround``, ``distill``, ``best``, ``best-long``, or a TOML file of stages. Stages
+            correct by themselves. An interrupted run goes on when it is started again.
+        minutes: Most that the recipe's stages may take; it lowers the number of training steps,
+            which the notes name.
+        device: Where stages run: ``cpu`` or ``cuda``.
         layers: Other bits by name: ``NAME=8``, ``NAME=w8``, ``NAME=a8``, ``NAME=w8a8``.
         outputs: Tensors where the integer graph shall end; empty finds the head by itself.
         arch: Architecture of weights that do not name theirs.
@@ -127,11 +139,26 @@ def quantize(
         codebook=codebook,
         correction=correction,
     ).with_overrides(list(layers))
+    chosen = recipe_of(recipe)
+    if minutes is not None and not chosen.active:
+        raise InputFileError(
+            f"--minutes limits a recipe, and '{recipe}' has no stage; leave it out"
+        )
+    work = recipe_folder(Path(output)) if chosen.active else None
+    options = RunOptions(work, device, minutes, progress_bar)
     if weights_only:
         size = _pair(image_size)
         return quantize_weights_only(
             WeightsTask(
-                str(model), Path(output), settings, tuple(calib), limit, tuple(outputs), force
+                str(model),
+                Path(output),
+                settings,
+                tuple(calib),
+                limit,
+                tuple(outputs),
+                force,
+                chosen,
+                options,
             ),
             lambda: load_model(str(model), arch=arch, image_size=size, decode=decode, seed=seed),
         )
@@ -161,11 +188,15 @@ def quantize(
                 settings,
                 model=str(model),
                 progress=advance,
+                recipe=chosen,
+                options=options,
             )
         record = _with_notes(result.record, pictures, equalised)
         save_bundle(result.graph, result.host, record, build.bundle)
         save_float(graph, host, build.floats)
         np.save(build.frames, np.stack(frames), allow_pickle=False)
+    if work is not None:  # everything that it kept is in the build
+        shutil.rmtree(work)
     values = {
         "build": str(output),
         "digest": result.graph.digest,

@@ -89,22 +89,22 @@ def quantize(
     kept: list[Images] = []
     input_format = input_format_of(host, graph.input.shape[0])
     options = RunOptions() if options is None else options
-    store = ImageCodes(input_format, options.folder)
-    batches = _keeping(batches, kept, store if recipe.active else None)
+    store = ImageCodes(input_format, options.folder) if recipe.active else None
+    batches = _keeping(batches, kept, store)
     statistics = calibrate(graph, steps, owners, row_stops, batches, progress)
     plan = plan_formats(graph, steps, statistics, settings, input_format, row_stops)
     images = np.concatenate(kept)
     plan = choose_codebooks(graph, steps, plan, statistics, settings, images)
     solved: Mapping[str, LayerSolution] = {}
     notes: tuple[str, ...] = ()
-    if recipe.active:
+    if store is not None:
         found = run_recipe(recipe, graph, steps, host, plan, settings, store, options)
         solved, notes = found.layers, found.notes
         plan = plan if found.plan is None else found.plan
     edges = edge_names(steps, plan.formats)
     lowering = Lowering(graph, steps, plan, statistics, settings, edges, solved)
     lowered = lowering.run()
-    if settings.correction == "moments" and not recipe.active:
+    if settings.correction == "moments" and store is None:
         codes = input_codes(images, lowered.input.output)
         lowered = match_moments(lowered, float_moments(graph, images), codes)
     sqnr = _measure(graph, lowered, steps, images[:SQNR_IMAGES])

@@ -23,7 +23,7 @@ from quant.ptq.executor import apply_op, last_readers
 from quant.ptq.recipes.images import ImageCodes
 from quant.ptq.recipes.latent import LatentLayer
 from quant.ptq.recipes.losses import feature_loss, feature_names, output_loss
-from quant.ptq.recipes.network import RoundedNetwork, float_parameters
+from quant.ptq.recipes.network import FormattedNetwork, float_parameters
 from quant.ptq.recipes.recipe import Distill
 from quant.ptq.recipes.solution import Calibrated, LayerSolution
 from quant.ptq.recipes.workspace import Workspace
@@ -55,7 +55,7 @@ class Distillation:
 
     def __init__(
         self,
-        network: RoundedNetwork,
+        network: FormattedNetwork,
         host: HostSpec,
         stage: Distill,
         start: Mapping[str, LayerSolution],
@@ -233,7 +233,7 @@ def _rate_factor(number: int, planned: int) -> float:
     return rise * 0.5 * (1.0 + math.cos(math.pi * max(0, number - WARM_STEPS) / max(1, planned)))
 
 
-def _crop_of(network: RoundedNetwork, share: float) -> tuple[int, int]:
+def _crop_of(network: FormattedNetwork, share: float) -> tuple[int, int]:
     """Return the sides of crops in pixels: multiples of the network's largest stride.
 
     Networks with a layer or an average over a whole tensor take whole images only.

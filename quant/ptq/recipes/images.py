@@ -29,6 +29,7 @@ class ImageCodes:
         self._count = 0
         self._codes: Codes | None = None
         if self._file is not None:
+            self._file.parent.mkdir(parents=True, exist_ok=True)
             self._file.unlink(missing_ok=True)
 
     def add(self, images: npt.NDArray[np.float32]) -> None:

@@ -23,7 +23,7 @@ from quant.ptq.recipes.adaround import adaround
 from quant.ptq.recipes.gptq import gptq
 from quant.ptq.recipes.grid import Grid, in_groups
 from quant.ptq.recipes.images import ImageCodes
-from quant.ptq.recipes.network import RoundedNetwork, float_parameters, shaped
+from quant.ptq.recipes.network import FormattedNetwork, float_parameters, shaped
 from quant.ptq.recipes.recipe import AdaRound, Gain, Gptq, Layerwise, Nearest, kind_of
 from quant.ptq.recipes.solution import LayerSolution, scale_per_filter
 from quant.ptq.recipes.spool import Spool, spool
@@ -58,7 +58,7 @@ class LayerwisePass:
 
     def __init__(
         self,
-        network: RoundedNetwork,
+        network: FormattedNetwork,
         stage: Layerwise,
         number: int,
         task_of: Callable[[str, Floats], LayerTask],
@@ -221,6 +221,7 @@ def solve(
         aimed, task.setting, _importance(moments, weight.shape), task.least_scale
     )
     weights = found.weights
+    grid = Grid.of(weights, groups, device)
     match stage:
         case Nearest():
             return LayerSolution(weights, op.bias.astype(np.float64))
@@ -228,7 +229,7 @@ def solve(
             codes = gptq(
                 wanted,
                 moments.hessian,
-                Grid.of(weights, groups, device),
+                grid,
                 damping=stage.damping,
                 act_order=stage.act_order,
                 block=stage.block,
@@ -237,13 +238,17 @@ def solve(
             codes = adaround(
                 wanted,
                 moments,
-                Grid.of(weights, groups, device),
+                grid,
                 iterations=stage.iterations,
                 rate=stage.rate,
                 pull=stage.pull,
             )
         case _:
             assert_never(stage)
+    plain = grid.nearest(wanted)
+    # A filter keeps plain rounding where the solver, greedy or stopped early, is no better.
+    better = moments.error(grid.values(codes)) < moments.error(grid.values(plain))
+    codes = torch.where(better[:, :, None], codes, plain)
     stored = codes.cpu().numpy().astype(np.uint8).reshape(weights.shape)
     return LayerSolution(replace(weights, codes=stored), op.bias.astype(np.float64))
 

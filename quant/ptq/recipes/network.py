@@ -33,7 +33,7 @@ Visit = Callable[[str, torch.Tensor], None]
 _ROUNDING = (FloatConv, FloatLinear, FloatActivation, FloatAvgPool, FloatAdd)
 
 
-class RoundedNetwork:
+class FormattedNetwork:
     """Executes the steps of a float network with tensors rounded to a plan's formats."""
 
     def __init__(

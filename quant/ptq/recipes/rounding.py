@@ -22,14 +22,15 @@ class _Round(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, stretch: torch.Tensor, fmt: TensorFormat) -> Any:  # noqa: ANN401 - torch's own signature
         scale = fmt.scale * math.exp(float(stretch))
+        zero = fmt.zero_point
+        first, last = _ends(fmt)
         if fmt.codebook is None:
-            top = (1 << fmt.bits) - 1
-            y = torch.fake_quantize_per_tensor_affine(x, scale, fmt.zero_point, 0, top)
+            # In place, in steps of the format: one new tensor, and vector loops throughout.
+            y = x * (1.0 / scale)
+            y.round_().clamp_(first - zero, last - zero).mul_(scale)
         else:
-            y = _through_codebook(x, scale, fmt)
-        first = 0 if fmt.codebook is None else fmt.codebook[0]
-        ctx.low = scale * (first - fmt.zero_point)
-        ctx.high = scale * (fmt.max_decoded - fmt.zero_point)
+            y = _through_codebook(x, scale, zero, fmt.codebook)
+        ctx.low, ctx.high = scale * (first - zero), scale * (last - zero)
         ctx.save_for_backward(x, y)
         return y
 
@@ -48,12 +49,17 @@ def _dot(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     return torch.dot(a.reshape(-1), b.reshape(-1))
 
 
-def _through_codebook(x: torch.Tensor, scale: float, fmt: TensorFormat) -> torch.Tensor:
-    if fmt.codebook is None:
-        raise TypeError("a plain format has no codebook")
-    book = torch.tensor(fmt.codebook, dtype=x.dtype, device=x.device)
-    codes = torch.bucketize(x / scale + fmt.zero_point, (book[1:] + book[:-1]) / 2, right=True)
-    return (book[codes] - fmt.zero_point) * scale
+def _ends(fmt: TensorFormat) -> tuple[int, int]:
+    """Return the least and the largest decoded value."""
+    return 0 if fmt.codebook is None else fmt.codebook[0], fmt.max_decoded
+
+
+def _through_codebook(
+    x: torch.Tensor, scale: float, zero: int, codebook: tuple[int, ...]
+) -> torch.Tensor:
+    book = torch.tensor(codebook, dtype=x.dtype, device=x.device)
+    codes = torch.bucketize(x / scale + zero, (book[1:] + book[:-1]) / 2, right=True)
+    return (book[codes] - zero) * scale
 
 
 def rounded(x: torch.Tensor, fmt: TensorFormat, stretch: torch.Tensor) -> torch.Tensor:

@@ -19,7 +19,7 @@ from quant.ptq.lower import edge_names, least_scale
 from quant.ptq.recipes.distill import Distillation
 from quant.ptq.recipes.images import ImageCodes
 from quant.ptq.recipes.layerwise import LayerTask, LayerwisePass
-from quant.ptq.recipes.network import RoundedNetwork
+from quant.ptq.recipes.network import FormattedNetwork
 from quant.ptq.recipes.recipe import Distill, Recipe
 from quant.ptq.recipes.solution import Calibrated, LayerSolution
 from quant.ptq.recipes.workspace import Workspace, task_key
@@ -100,7 +100,7 @@ def run_recipe(
     found = Calibrated(tasks.nearest(), plan) if isinstance(recipe.active[0], Distill) else None
     notes: list[str] = []
     for number, stage in enumerate(recipe.active):
-        network = RoundedNetwork(graph, steps, plan if found is None else found.plan, device)
+        network = FormattedNetwork(graph, steps, plan if found is None else found.plan, device)
         if isinstance(stage, Distill):
             if found is None:
                 raise TypeError("a distillation starts from layers")
