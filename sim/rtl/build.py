@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from quant.caches import cache_root
 from quant.errors import ToolError
-from sim.rtl.verilator import RUNTIME_LEVEL, Verilator, cache_root, find_verilator, run_tool
+from sim.rtl.verilator import RUNTIME_LEVEL, Verilator, find_verilator, run_tool
 from sim.rtl.wrapper import public_text
 
 if TYPE_CHECKING:

