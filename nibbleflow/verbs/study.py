@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """``nibbleflow study``: schemes and granularities on a model's weights, activations in float."""
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from time import perf_counter, process_time
@@ -76,7 +77,8 @@ def study(
         images: Folder of its images.
         labels: JSON of a classifier's images instead of ``data``.
         limit: Only the first so many images.
-        out: JSON file that is written after every row, so that an interrupted study keeps them.
+        out: JSON file that is written after every row; rows in it that were made with the same
+            options are kept, so that an interrupted study goes on.
         arch: As for ``quantize``.
         image_size: As for ``quantize``.
         decode: As for ``quantize``.
@@ -85,7 +87,7 @@ def study(
     Returns:
         ``values`` has ``rows``: ``scheme``, ``bits``, ``granularity``, ``groups``,
         ``published_ratio``, ``honest_ratio``, ``sqnr_db``, ``stored_sqnr_db``, times, and the
-        accuracy; and ``float``, the accuracy to compare with.
+        accuracy; ``float``, the accuracy to compare with; ``options``.
 
     Raises:
         NibbleflowError: An option is out of range, or a model or an image cannot be read.
@@ -115,16 +117,31 @@ def study(
     graph, host = imported.graph, imported.host
     judge = _Judge(host, data, images, labels, limit)
     importance = energy_of(graph, host, tuple(calib), None) if calib else None
+    options = {
+        "edge_bits": edge_bits,
+        "weight_clip": clip,
+        "breakpoint_method": method,
+        "breakpoints": breakpoints,
+        "multiplier_bits": multiplier_bits,
+        "stored": stored,
+        "calib": [str(c) for c in calib],
+        "accuracy": judge.source,
+    }
     values: dict[str, Any] = {
         "model": str(model),
         "weights": sum(w.size for w in weight_layers_of(graph).values()),
-        "float": judge.accuracy(graph),
-        "images": limit if judge.active else None,
-        "rows": [],
+        "options": options,
     }
+    known = {} if out is None else _earlier(Path(out), values)
+    values |= {"float": known.get("float") or judge.accuracy(graph), "rows": []}
+    rows = {_key_of(row): row for row in known.get("rows", [])}
     total = values["weights"] * len(settings)
     with progress_bar("rounding weights", total) as advance:
         for setting in settings:
+            if (setting.scheme, setting.bits, setting.granularity) in rows:
+                values["rows"].append(rows[setting.scheme, setting.bits, setting.granularity])
+                advance(values["weights"])
+                continue
             wall, cpu = perf_counter(), process_time()
             edge = None
             if edge_bits is not None:
@@ -173,6 +190,7 @@ class _Judge:
                 f"{'--labels' if classifies else '--data'}, nothing else"
             )
         self.active = given is not None
+        self.source = [str(given), str(images), limit] if self.active else None
         self.keys = (CLASS_KEYS if classifies else BOX_KEYS) if self.active else ()
         self._host, self._limit = host, limit
         self._file, self._folder = Path(given or ""), Path(images or "")
@@ -187,7 +205,31 @@ class _Judge:
         else:
             dataset = read_dataset(self._file, self._folder)
             found = box_accuracy(dataset, self._host, engines, self._limit)
-        return {key: found["network"][key] for key in self.keys}
+        return {key: found["network"][key] for key in ("images", *self.keys)}
+
+
+def _earlier(out: Path, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what an interrupted study left, nothing if there is no file.
+
+    Raises:
+        InputFileError: The file is of another study.
+    """
+    if not out.exists():
+        return {}
+    try:
+        found = json.loads(out.read_text(encoding="utf-8"))
+        same = all(found[key] == value for key, value in values.items())
+        if same:
+            return {"float": found["float"], "rows": [r for r in found["rows"] if all(_key_of(r))]}
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    raise InputFileError(
+        f"{out} exists and is of another model or other options; remove it or name another --out"
+    )
+
+
+def _key_of(row: Mapping[str, Any]) -> tuple[str, int, str]:
+    return row["scheme"], row["bits"], row["granularity"]
 
 
 def _scheme(text: str, bits: int, breakpoints: int) -> tuple[SchemeName, int]:

@@ -27,6 +27,8 @@ from reports.bench import (
     hls,
     mobileone,
     network,
+    packed,
+    study,
     verify,
     yolov5n,
     yolox_nano,
@@ -43,9 +45,11 @@ BENCHMARKS = (
     yolox_nano.BENCHMARK,
     mobileone.BENCHMARK,
     verify.BENCHMARK,
+    study.BENCHMARK,
     golden.BENCHMARK,
     hls.BENCHMARK,
     granularity.BENCHMARK,
+    packed.BENCHMARK,
     faults.BENCHMARK,
     network.BENCHMARK,
     deadlock.BENCHMARK,
@@ -117,7 +121,9 @@ def run_benchmark(
     runner = Runner(root, SCRATCH / benchmark.name, program=program)
     date = datetime.now(UTC).date().isoformat()
     begin = perf_counter()
-    figures = benchmark.run(runner)
+    found = benchmark.run(runner)
+    lists = dict(found) if isinstance(found, dict) else {"figures": found}
+    figures = lists.pop("figures")
     return BenchRecord(
         name=benchmark.name,
         title=benchmark.title,
@@ -127,6 +133,7 @@ def run_benchmark(
         machine=machine(),
         wall_seconds=round(perf_counter() - begin, 1),
         figures=tuple(figures),
+        lists={name: tuple(rows) for name, rows in lists.items()},
     )
 
 
