@@ -69,7 +69,9 @@ def test_codes_are_the_nearest_stored_levels(scheme, bits, granularity):
 def test_integers_lose_little_against_real_levels(scheme):
     weight = drawn((16, 64, 3, 3))
     bits = 5 if scheme.startswith("pwlq") and scheme != "pwlq16" else 4
-    for granularity in Granularity:
+    # Small groups have free codebooks of their own, 16 tables cannot follow.
+    coarse = (Granularity.LAYER, Granularity.FILTER, Granularity.CHANNEL)
+    for granularity in coarse if scheme == "codebook" else Granularity:
         found = LayerGroups(weight, granularity).quantize(Rounding(scheme, bits, granularity))
         real = sqnr_db(weight, found.real)
         stored = sqnr_db(weight, found.stored_real)
@@ -135,12 +137,12 @@ def test_tables_of_a_true_four_bits_by_hand():
 
 
 def test_the_order_of_codes_at_four_bits():
-    """On heavy tails: affine clipped, then PWLQ-16, E2M1, the spare code, the free codebook."""
+    """On heavy tails: PWLQ as printed, affine, PWLQ-16, E2M1 with a spare, the free codebook."""
     weight = np.random.default_rng(2).laplace(size=(32, 370, 1, 1)).astype(np.float32)
     groups = LayerGroups(weight, Granularity.FILTER)
     found = [
         sqnr_db(weight, groups.quantize(Rounding(s, 4, Granularity.FILTER, "mse")).stored_real)
-        for s in ("pwlq", "affine", "pwlq16", "e2m1", "e2m1-spare", "codebook")
+        for s in ("pwlq", "affine", "pwlq16", "e2m1-spare", "codebook")
     ]
     assert found == sorted(found)
 
@@ -218,7 +220,8 @@ def test_mixtures_take_the_best_by_their_rule():
     assert best.weights.granularity is each[int(np.argmin(errors))].weights.granularity
     # The wide operand of F-shapes is never bought for nothing.
     costs = [multiplier_cost(e.weights, 8) for e in each]
-    prices = [e * c for e, c in zip(errors, costs, strict=True)]
+    stored = [float(np.square(e.stored_real - weight).sum()) for e in each]
+    prices = [e * c for e, c in zip(stored, costs, strict=True)]
     found = mixed(weight, candidates, "hardware")
     assert found.weights.granularity is each[int(np.argmin(prices))].weights.granularity
     assert len(RULES) == 3

@@ -46,7 +46,11 @@ def mixed(
     for rounding in roundings:
         groups = LayerGroups(weight, rounding.granularity, importance)
         layer = groups.quantize(rounding, least_scale)
-        cost = _error(weight, layer, importance) * _price(layer.weights, rule, act_bits)
+        # The study compares real levels; what bits and hardware buy is what is stored.
+        rounded = layer.real if rule == "error" else layer.stored_real
+        error = np.square(rounded - weight)
+        lost = float(error.sum() if importance is None else (error * importance).sum())
+        cost = lost * _price(layer.weights, rule, act_bits)
         if best is None or cost < best[0]:
             best = cost, layer
     if best is None:
@@ -85,12 +89,3 @@ def _price(weights: Weights, rule: Rule, act_bits: int) -> float:
             return multiplier_cost(weights, act_bits)
         case _:
             assert_never(rule)
-
-
-def _error(
-    weight: npt.NDArray[np.float32],
-    layer: QuantizedLayer,
-    importance: npt.NDArray[np.float64] | None,
-) -> float:
-    error = np.square(layer.real - weight)
-    return float(error.sum() if importance is None else (error * importance).sum())
