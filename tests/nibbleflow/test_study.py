@@ -11,14 +11,14 @@ from quant.zoo.shapes import write_shapes
 def test_the_grid_without_images(cli, tmp_path):
     done = cli(
         *("study", "demo", "--schemes", "affine,pwlq,pwlq:4,e2m1"),
-        *("--granularities", "layer,filter,mixture", "--json", tmp_path / "s.json"),
+        *("--granularities", "layer,filter,c-shape", "--json", tmp_path / "s.json"),
     )
     assert done.code == 0
     values = json.loads((tmp_path / "s.json").read_text())
     rows = {(r["scheme"], r["bits"], r["granularity"]): r for r in values["rows"]}
     assert len(rows) == 12
     assert values["float"] is None
-    for granularity in ("layer", "filter", "mixture"):
+    for granularity in ("layer", "filter", "c-shape"):
         affine, pwlq = rows["affine", 4, granularity], rows["pwlq", 5, granularity]
         true_four = rows["pwlq", 4, granularity]
         # The fifth bit buys the error and is missing in the published figure alone.
@@ -29,7 +29,7 @@ def test_the_grid_without_images(cli, tmp_path):
         assert rows["e2m1", 4, granularity]["published_ratio"] is None
         for row in (affine, pwlq, true_four):
             assert row["stored_sqnr_db"] > row["sqnr_db"] - 1.0
-    by_filter = [rows["affine", 4, g]["sqnr_db"] for g in ("layer", "filter", "mixture")]
+    by_filter = [rows["affine", 4, g]["sqnr_db"] for g in ("layer", "filter", "c-shape")]
     assert by_filter == sorted(by_filter)
 
 
