@@ -17,10 +17,6 @@ from quant.ptq.schemes.grouping import Grouping
 
 Floats = npt.NDArray[np.float64]
 
-# A start weight keeps this share of a cell away from its edges, so that noise does not undo the
-# codes that it starts from.
-CELL_MARGIN = 0.2
-
 
 class LatentLayer:
     """One layer's trained parameters.
@@ -34,7 +30,10 @@ class LatentLayer:
     def __init__(
         self, op: FloatConv | FloatLinear, solution: LayerSolution, device: torch.device
     ) -> None:
-        """Start at a solution; every latent weight is the float one moved into its code's cell.
+        """Start at a solution, every latent weight on the level of its code.
+
+        A start elsewhere in the cell, nearer to the float weight, lets the noise of gradients undo
+        the codes first.
 
         Args:
             op: The layer.
@@ -50,8 +49,8 @@ class LatentLayer:
         real_step = stored.multipliers * scale_per_filter(stored)[:, None, None, None]
         self._step = torch.from_numpy(np.broadcast_to(real_step, stored.shape).copy())
         self._step = self._step.float().to(device)
-        weight = op.weight if isinstance(op, FloatConv) else op.weight[:, :, None, None]
-        start = _in_cells(weight / np.maximum(real_step, 1e-300), entries, solution, grouping)
+        rows = grouping.rows(stored.codes.astype(np.float64)).astype(np.int64)
+        start = grouping.tensor(np.take_along_axis(entries, rows, 1))
         ends = [np.broadcast_to(grouping.per_group(e), stored.shape) for e in _ends(entries)]
         self._low, self._high = (torch.from_numpy(e.copy()).float().to(device) for e in ends)
         if not self._even:
@@ -104,18 +103,3 @@ class LatentLayer:
 def _ends(entries: Floats) -> tuple[Floats, Floats]:
     """Return the least and largest latent value of each group, just inside half a step outside."""
     return entries.min(axis=1) - 0.49, entries.max(axis=1) + 0.49
-
-
-def _in_cells(
-    units: Floats, entries: Floats, solution: LayerSolution, grouping: Grouping
-) -> Floats:
-    """Return units (float64 OIHW) moved into the cells of the solution's codes."""
-    codes = grouping.rows(solution.weights.codes.astype(np.float64)).astype(np.int64)
-    low, high = _ends(entries)
-    middles = (entries[:, 1:] + entries[:, :-1]) / 2.0
-    edges = np.concatenate([low[:, None], middles, high[:, None]], axis=1)
-    below = np.take_along_axis(edges, codes, 1)
-    above = np.take_along_axis(edges, codes + 1, 1)
-    margin = CELL_MARGIN * (above - below)
-    inside = np.clip(grouping.rows(units), below + margin, above - margin)
-    return np.asarray(grouping.tensor(inside))
