@@ -78,6 +78,17 @@ COLUMNS: dict[str, tuple[Column, ...]] = {
         Column("integer (%)", "{integer_top1_percent:.1f} / {integer_top5_percent:.1f}"),
         *_SIZES,
     ),
+    "recipes": (
+        Column("model", "{model}"),
+        Column("bits", "{bits}"),
+        Column("recipe", "{recipe}"),
+        Column("calibration images", "{calibration_images}"),
+        Column("float mAP (%)", "{float_map_percent:.2f}"),
+        Column("mAP / AP50 (%)", "{map_percent:.2f} / {map50_percent:.2f}"),
+        Column("lost (points)", "{lost_map_points:.2f}"),
+        Column("ratio to FP16, every bit", "{honest_ratio:.2f}"),
+        Column("quantize (s)", "{quantize_seconds:,.0f}"),
+    ),
     "verify": (
         _BITS,
         Column("engines", "{engines}"),
