@@ -284,3 +284,12 @@ def test_golden_decodes_them(scheme, bits, granularity):
             x * conv.stride[1] : x * conv.stride[1] + integers.shape[3],
         ]
         assert found[f, y, x] == int(conv.bias[f]) + int((window * integers[f]).sum())
+
+
+def test_multipliers_are_the_nearest_integers():
+    # Steps of the two kernel positions are 3 and 1.52 of the scale's three units.
+    weight = np.stack([np.arange(16.0), np.arange(16.0) * 1.52 / 3.0], axis=-1)
+    weight = weight.reshape(1, 16, 1, 2).astype(np.float32)
+    rounding = Rounding("affine", 4, Granularity.C_SHAPE, multiplier_bits=2)
+    weights = LayerGroups(weight, Granularity.C_SHAPE).quantize(rounding).weights
+    assert weights.multipliers.reshape(-1).tolist() == [3, 2]
