@@ -25,6 +25,7 @@ from quant.ptq.observers import RealRange, uniform_grid
 from quant.ptq.recipes.images import ImageCodes, input_codes
 from quant.ptq.recipes.recipe import RTN, Recipe
 from quant.ptq.recipes.run import RunOptions, run_recipe
+from quant.ptq.recipes.sensitivity import sensitivities, sensitivity_note
 from quant.ptq.recipes.solution import LayerSolution
 from quant.ptq.settings import QuantizeSettings
 from quant.ptq.steps import Step, plan_steps
@@ -99,7 +100,8 @@ def quantize(
     notes: tuple[str, ...] = ()
     if store is not None:
         found = run_recipe(recipe, graph, steps, host, plan, settings, store, options)
-        solved, notes = found.layers, found.notes
+        solved = found.layers
+        notes = (sensitivity_note(sensitivities(graph, steps, settings, images)), *found.notes)
         plan = plan if found.plan is None else found.plan
     edges = edge_names(steps, plan.formats)
     lowering = Lowering(graph, steps, plan, statistics, settings, edges, solved)

@@ -132,10 +132,10 @@ class Distill:
         enabled: Whether the stage runs.
     """
 
-    steps: int = 1200
+    steps: int = 1000
     batch: int = 8
-    crop: float = 0.65
-    weight_rate: float = 4e-4
+    crop: float = 0.5
+    weight_rate: float = 8e-4
     scale_rate: float = 3e-4
     bias_rate: float = 5e-4
     range_rate: float = 3e-4
