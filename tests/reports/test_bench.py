@@ -198,7 +198,7 @@ def test_an_unknown_name_is_refused(checkout, capsys):
     assert main(["speed"], root=checkout) == 2
     assert capsys.readouterr().err == (
         "error: no benchmark 'speed'; choose demo, float, yolov5n, yolox_nano, mobileone, verify, "
-        "study, golden, hls, granularity, packed, faults, network, deadlock, fifos\n"
+        "study, recipes, golden, hls, granularity, packed, faults, network, deadlock, fifos\n"
     )
 
 
@@ -315,6 +315,7 @@ def test_names_and_needs_are_those_of_the_real_data():
         "mobileone",
         "verify",
         "study",
+        "recipes",
         "golden",
         "hls",
         "granularity",
