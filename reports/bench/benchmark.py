@@ -16,10 +16,11 @@ class Benchmark:
         name: Name on the command line and of the result file.
         title: What is measured, one line.
         needs: Files or folders that must exist, relative to the checkout.
-        run: Runs the commands and returns rows of figures, units in the keys.
+        run: Runs the commands and returns rows of figures, units in the keys; or rows by name,
+            ``figures`` among them.
     """
 
     name: str
     title: str
     needs: tuple[str, ...]
-    run: Callable[[Runner], list[Row]]
+    run: Callable[[Runner], list[Row] | dict[str, list[Row]]]

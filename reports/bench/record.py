@@ -4,7 +4,7 @@
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,8 @@ class BenchRecord:
         versions: Version by tool; null for a tool that is not there.
         machine: Cores and processor model.
         wall_seconds: Time of all commands.
-        figures: Measured rows, units in the keys.
+        figures: Measured rows, units in the keys; what tables show.
+        lists: Further rows by name; each name is a key of the file, beside ``figures``.
     """
 
     name: str
@@ -37,10 +38,13 @@ class BenchRecord:
     machine: Mapping[str, str | int]
     wall_seconds: float
     figures: tuple[Row, ...]
+    lists: Mapping[str, tuple[Row, ...]] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields as JSON values."""
-        return asdict(self)
+        values = asdict(self)
+        lists: dict[str, Any] = values.pop("lists")
+        return values | lists
 
 
 def write_record(record: BenchRecord, folder: Path) -> Path:
@@ -69,10 +73,16 @@ def read_record(path: Path) -> BenchRecord:
         InputFileError: The file is missing or is no benchmark record.
     """
     try:
-        fields = json.loads(path.read_text(encoding="utf-8"))
-        fields["commands"] = tuple(fields["commands"])
-        fields["figures"] = tuple(dict(row) for row in fields["figures"])
-        return BenchRecord(**fields)
+        values = json.loads(path.read_text(encoding="utf-8"))
+        values["commands"] = tuple(values["commands"])
+        values["figures"] = tuple(dict(row) for row in values["figures"])
+        known = {entry.name for entry in fields(BenchRecord)}
+        lists = {
+            name: tuple(dict(row) for row in values.pop(name))
+            for name in [*values]
+            if name not in known
+        }
+        return BenchRecord(**values, lists=lists)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputFileError(
             f"{path} is no benchmark record ({error}); make it again with make bench"

@@ -101,13 +101,15 @@ def check_core(
             taken = np.flatnonzero(np.concatenate([frame.last for frame in frames]))
             given = np.concatenate(run.output_cycles[0]) - run.first_input_cycle
             latencies = tuple(sorted(set((given - taken).tolist())))
+    # A source that loses a beat is no fault of the core.
+    lost = FRAMES * len(frames[0].first) - run.input_beats[0]
     return CoreRun(
         outputs=wanted[0].size * FRAMES,
         mismatches=wrong,
         distinct=len(np.unique(np.concatenate([w.reshape(-1) for w in wanted]))),
         cycles=run.cycles,
         latencies=latencies,
-        trouble=run.stalled or run.violation,
+        trouble=run.stalled or run.violation or (f"{lost} beats were not fed" if lost else None),
     )
 
 
