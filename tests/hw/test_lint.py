@@ -20,11 +20,13 @@ from hw.upsample import upsample_cell
 from quant.nodes import Add, AvgPool, Concat, Lookup, MaxPool, Requantize, Split, Upsample
 from quant.samples import sample_conv, sample_format, sample_graph
 from quant.schedule import Folding
+from quant.weights import Granularity
 from sim.rtl import find_verilator
 
 pytestmark = pytest.mark.rtl
 
 SHAPE = (8, 6, 7)
+DSP = Folding(8, 8, core="plain_dsp")
 
 
 def lint(folder, *options):
@@ -45,8 +47,14 @@ def lint(folder, *options):
     [
         ("dense", {"table": True}, Folding(4, 2)),
         ("depthwise", {"groups": 8, "scheme": "symmetric"}, Folding(4, 1)),
-        ("point", {"kernel": 1, "padding": 0, "codebook": True}, Folding(8, 8, core="plain_dsp")),
+        ("point", {"kernel": 1, "padding": 0, "codebook": True}, DSP),
         ("single", {"scheme": "codebook", "act_bits": 4, "weight_bits": 3}, Folding(1, 1)),
+        ("parts", {"granularity": Granularity.C_SHAPE}, Folding(4, 2)),
+        ("parts_alone", {"granularity": Granularity.C_SHAPE, "groups": 8}, Folding(4, 1)),
+        ("whole_parts", {"granularity": Granularity.C_SHAPE, "kernel": 1, "padding": 0}, DSP),
+        ("acts", {"granularity": Granularity.F_SHAPE, "scheme": "codebook"}, Folding(4, 2)),
+        ("acts_alone", {"granularity": Granularity.F_SHAPE, "groups": 8}, Folding(4, 1)),
+        ("acts_point", {"granularity": Granularity.CHANNEL, "codebook": True}, DSP),
         ("strided", {"kernel": (1, 3), "stride": 2, "padding": (0, 1, 0, 2)}, Folding(2, 8)),
     ],
 )
@@ -176,6 +184,7 @@ def test_the_fork_is_clean(tmp_path):
         ("nf_stream_fifo", "Depth=0", "Depth (0) must be at least 1"),
         ("nf_stream_fifo", 'Style="tape"', "Style (tape) must be block or ultra"),
         ("nf_ram", "Words=1", "Words (1) must be at least 2"),
+        ("nf_scale_acts", "FactorLanes=2", "FactorLanes (2) must be 4 or 1"),
         ("nf_width", "LanesOut=4", "LanesIn (4) must differ from LanesOut (4)"),
     ],
 )
@@ -219,6 +228,9 @@ def test_bad_parameters_of_pools_stop_elaboration(tmp_path, module, parameter, m
         (("-GPixelsPerBeat=2",), "PixelsPerBeat (2) must be 1"),
         (("-GHigh=16",), "Clip limits (0..16) must be in [0, 15]"),
         (("-GOutBits=5",), "OutBits (5) must be PreBits (4) without a table"),
+        (("-GSelectTaps=4",), "SelectTaps (4) and FactorTaps (18) must divide 18, the taps of a"),
+        (("-GFactorTaps=5",), "SelectTaps (18) and FactorTaps (5) must divide 18, the taps of a"),
+        (("-GSelectByChannel=1",), "SelectTaps (18) and FactorTaps (18) must be 1 by channel"),
         (("-GSelectBits=5",), "SelectBits (5) must be in [0, 4]"),
     ],
 )
