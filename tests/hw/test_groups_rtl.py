@@ -8,7 +8,7 @@ import pytest
 
 from hw.conv_cell import conv_cell
 from quant.nodes import Requantizer
-from quant.samples import sample_conv
+from quant.samples import sample_codes, sample_conv
 from quant.schedule import Folding
 from quant.weights import Granularity, Weights
 from quant.widths import accumulator_bits, accumulator_interval
@@ -81,3 +81,24 @@ def test_one_bit_less_is_seen(name, cell_device):
     narrow = {**cell.parameters, name: cell.parameters[name] - 1}
     device = cell_device(dataclasses.replace(cell, parameters=narrow))
     assert not np.array_equal(device.run(frames)[1], expected)
+
+
+@pytest.mark.parametrize(
+    ("granularity", "groups", "folding"),
+    [
+        (Granularity.C_SHAPE, 1, Folding(2, 4, core="plain_dsp")),
+        (Granularity.F_SHAPE, 8, Folding(4, 1)),
+        (Granularity.CHANNEL, 2, Folding(2, 2)),
+    ],
+)
+def test_eight_bit_codes_and_a_decoded_input(granularity, groups, folding, cell_device):
+    node, source = sample_conv(
+        9, 8, 8, stride=2, groups=groups, weight_bits=8, granularity=granularity, table=True,
+        codebook=True, scheme="affine",
+    )  # fmt: skip
+    assert node.weights.multiplier_bits > 0
+    assert len(np.unique(node.weights.selectors)) > 1
+    frames = sample_codes(4, (3, *SHAPE), source.bits)
+    expected, _ = run_conv(node, source, frames)
+    assert len(np.unique(expected)) > 10
+    cell_device(conv_cell(node, SHAPE, source, folding, "dut_")).check(expected, frames)
