@@ -75,10 +75,13 @@ def core_rows(folder: Path) -> list[Row]:
         if cells.get("DSP48E2", 0) != blocks:
             raise ToolError(f"'{name}' has {cells.get('DSP48E2', 0)} DSP blocks, not {blocks}")
         rows.append(core_row(name, macs, cells))
-    for name, use_dsp in (("plain_lut", 0), ("plain_dsp", 1)):
-        options = f"-GPe={PLAIN_PE} -GSimd={PLAIN_SIMD} -GUseDsp={use_dsp}"
-        top = "nf_mac_plain"
-        cells = plain_cells(folder / name, f"{top} {options}", f"{XILINX} -top {top}")
+    # Yosys takes a DSP block for products of nine bits and more, and for none of eight.
+    for name, use_dsp, bits in (("plain_lut", 0, 4), ("plain_dsp", 1, 5)):
+        options = f"-GPe={PLAIN_PE} -GSimd={PLAIN_SIMD} -GUseDsp={use_dsp} -GOperandBits={bits}"
+        top, blocks = "nf_mac_plain", use_dsp * PLAIN_PE * PLAIN_SIMD
+        cells = plain_cells(folder / name, f"{top} {options}", f"{XILINX} -top {top}", bits)
+        if cells.get("DSP48E2", 0) != blocks:
+            raise ToolError(f"'{name}' has {cells.get('DSP48E2', 0)} DSP blocks, not {blocks}")
         rows.append(core_row(name, PLAIN_PE * PLAIN_SIMD, cells))
     return rows
 
@@ -99,10 +102,10 @@ def core_row(name: str, macs: int, cells: dict[str, int]) -> Row:
     }
 
 
-def plain_cells(folder: Path, top: str, flow: str) -> dict[str, int]:
+def plain_cells(folder: Path, top: str, flow: str, operand_bits: int) -> dict[str, int]:
     """Synthesise a plain core with symmetric four-bit weights; return its cells."""
     folder.mkdir(parents=True, exist_ok=True)
-    table = mem_text([(np.arange(16) - 8, 5)])
+    table = mem_text([(np.arange(16) - 8, operand_bits)])
     (folder / "decode.mem").write_text(table, encoding="utf-8")
     names = ("nf_mac_plain", "nf_adder_tree", "nf_table")
     sources = [path for path in rtl_sources() if path.stem in names]
@@ -160,7 +163,7 @@ def speed_rows(folder: Path) -> list[Row]:
     for name, pipelined in (("plain, pipelined", 1), ("plain, one stage", 0)):
         work = folder / f"ecp5-{pipelined}"
         top = f"nf_serial -GPipelined={pipelined}"
-        cells = plain_cells(work, top, f"{ECP5} -top nf_serial -json {NETLIST}")
+        cells = plain_cells(work, top, f"{ECP5} -top nf_serial -json {NETLIST}", 4)
         rows.append(
             {
                 "name": name,
