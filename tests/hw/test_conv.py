@@ -4,7 +4,6 @@
 import dataclasses
 import re
 
-import numpy as np
 import pytest
 
 from hw.conv import emit_conv, rtl_sources
@@ -151,19 +150,30 @@ def test_refuses_what_the_cell_does_not_have():
     )
 
 
-def test_refuses_group_parameters_inside_a_filter():
-    multiplied, _ = sample_conv(1, 8, 8, granularity=Granularity.C_SHAPE)
-    largest = int(multiplied.weights.multipliers.max())
-    assert refused(multiplied, Folding(4, 4)) == (
-        f"'conv' has group multipliers up to {largest}; the convolution cell takes 1 (group "
-        "multipliers come with the granularity study); quantize it layer- or filter-wise"
-    )
-    ones = np.ones_like(multiplied.weights.multipliers)
-    weights = dataclasses.replace(multiplied.weights, multipliers=ones)
-    assert refused(dataclasses.replace(multiplied, weights=weights), Folding(4, 4)) == (
-        "'conv' chooses decode tables c-shape-wise; the convolution cell takes one table per "
-        "filter; quantize it layer- or filter-wise"
-    )
+@pytest.mark.parametrize(
+    ("granularity", "files", "factors"),
+    [
+        (Granularity.FILTER, {"select"}, 0),
+        (Granularity.C_SHAPE, {"select", "factor"}, 72),
+        (Granularity.F_SHAPE, {"select", "factor"}, 72),
+        (Granularity.CHANNEL, {"select", "factor"}, 8),
+    ],
+)
+def test_memories_of_group_parameters(granularity, files, factors):
+    """A factor per filter and kernel position, per channel and kernel position, or per channel."""
+    node, source = sample_conv(1, 8, 8, granularity=granularity)
+    emitted = emit(node, source, Folding(4, 2))
+    plain = {"dut.sv", "dut_weights.mem", "dut_requant.mem"}
+    assert set(emitted) - plain == {f"dut_{name}.mem" for name in files}
+    bits = node.weights.multiplier_bits
+    words = emitted.get("dut_factor.mem", "").split()
+    lanes = 4 if granularity == "c-shape" else 2
+    found = [
+        int(word, 16) >> bits * lane & (1 << bits) - 1 for word in words for lane in range(lanes)
+    ]
+    assert len(found) == factors
+    if factors:
+        assert sorted(found) == sorted(node.weights.multipliers.reshape(-1).tolist())
 
 
 def test_every_cell_says_what_it_is():
