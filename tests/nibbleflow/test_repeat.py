@@ -54,7 +54,11 @@ def test_no_toml_form(tmp_path):
             f"{{file}} must have one table named after a verb ({', '.join(VERBS)}), not fly",
         ),
         ("report = 3\n", "{file}: 'report' must be a table of arguments"),
-        ("[report]\nbuilt = 'x'\n", "{file}: 'report' takes no 'built'; it takes build"),
+        (
+            "[report]\nbuilt = 'x'\n",
+            "{file}: 'report' takes no 'built'; it takes build, vendor, fps, board, clock_mhz, "
+            "max_macs",
+        ),
         ("[report]\nbuild = 3\n", "{file}: 'build' of 'report' is 3, which is of no use"),
         ("[report]\n", "{file}: 'report' needs 'build'; add the line"),
         (
