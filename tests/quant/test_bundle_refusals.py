@@ -450,7 +450,7 @@ LIES: list[tuple[str, Edit, str]] = [
     (
         "host of another decode",
         lambda b: b["host"].update(decode="ssd"),
-        "host.decode is 'ssd', none of yolov5, yolov7, yolox, classify, none",
+        "host.decode is 'ssd', none of yolov5, yolov6, yolov7, yolox, classify, none",
     ),
     (
         "host out of range",
