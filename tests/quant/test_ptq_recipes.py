@@ -125,6 +125,16 @@ def test_distillation_lowers_it():
     assert trained.graph.formats["a"].scale != quantized(RTN).graph.formats["a"].scale
 
 
+@pytest.mark.parametrize("kind", [Gptq, AdaRound])
+def test_targets_are_two_different_aims(kind):
+    own, exact = (
+        quantized(Recipe("t", (kind(targets=targets),))).graph for targets in ("own", "float")
+    )
+    assert own.digest != exact.digest
+    # Nothing is rounded before the first layer but the image, which is exact in bytes.
+    assert np.array_equal(own.convs[0].weights.codes, exact.convs[0].weights.codes)
+
+
 def test_adaround_lowers_it_too():
     plain = output_error(quantized(Recipe("nearest", (Nearest(),))).graph)
     assert output_error(quantized(Recipe("a", (AdaRound(iterations=200),))).graph) < plain

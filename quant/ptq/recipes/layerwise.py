@@ -135,7 +135,7 @@ class LayerwisePass:
         found = self._workspace.load_layer(self._number, step.name)
         number = self._numbers[step.name]
         sums = MomentSums(op, self._stage.columns, count, number)
-        own = isinstance(self._stage, Gptq) and self._stage.targets == "own"
+        own = isinstance(self._stage, Gptq | AdaRound) and self._stage.targets == "own"
         device = self._network.device
         for i in range(count):
             x = exact.get(source, i).to(device)

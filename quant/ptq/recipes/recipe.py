@@ -24,7 +24,9 @@ from typing import Any, Literal, get_args
 from quant.errors import InputFileError, QuantizationError
 
 Gain = Literal["none", "moments", "least-squares"]
+Targets = Literal["own", "float"]
 GAINS: tuple[str, ...] = get_args(Gain)
+TARGETS: tuple[str, ...] = get_args(Targets)
 
 
 @dataclass(frozen=True)
@@ -59,8 +61,10 @@ class Gptq:
         damping: Added to the Hessian's diagonal, as a share of its mean.
         act_order: Whether columns of large input energy come first.
         block: Columns whose errors reach the rest at once.
-        targets: ``float``: the outputs of the float network are aimed at, whatever the rounded
-            inputs; ``own``: those of the float weights on the rounded inputs.
+        targets: ``own``: the outputs of the float weights on the rounded inputs are aimed at;
+            ``float``: those of the float network, whatever the rounded inputs. The second makes
+            every tensor's error smaller (1 to 2 dB at the heads of YOLOv5n), and detectors worse:
+            it also fits the rounding noise of the few images.
         enabled: Whether the stage runs.
     """
 
@@ -70,7 +74,7 @@ class Gptq:
     damping: float = 0.01
     act_order: bool = True
     block: int = 128
-    targets: Literal["float", "own"] = "float"
+    targets: Targets = "own"
     enabled: bool = True
 
     def __post_init__(self) -> None:
@@ -78,7 +82,7 @@ class Gptq:
         _check_layerwise("gptq", self.images, self.columns, self.gain)
         _within("gptq", "damping", self.damping, 1e-6, 1.0)
         _within("gptq", "block", self.block, 1, 4096)
-        _one_of("gptq", "targets", self.targets, ("float", "own"))
+        _one_of("gptq", "targets", self.targets, TARGETS)
 
 
 @dataclass(frozen=True)
@@ -93,6 +97,7 @@ class AdaRound:
         iterations: Steps of Adam.
         rate: Its learning rate.
         pull: Weight of the term that drives every choice to up or down.
+        targets: As for GPTQ.
         enabled: Whether the stage runs.
     """
 
@@ -103,6 +108,7 @@ class AdaRound:
     iterations: int = 600
     rate: float = 0.02
     pull: float = 0.01
+    targets: Targets = "own"
     enabled: bool = True
 
     def __post_init__(self) -> None:
@@ -112,6 +118,7 @@ class AdaRound:
         _within("adaround", "iterations", self.iterations, 1, 100_000)
         _within("adaround", "rate", self.rate, 1e-6, 1.0)
         _within("adaround", "pull", self.pull, 0.0, 100.0)
+        _one_of("adaround", "targets", self.targets, TARGETS)
 
 
 @dataclass(frozen=True)
