@@ -36,7 +36,7 @@ module nf_probe #(
   end
 
   always @(posedge clk_i) begin
-    if (rst_ni & valid_i & ready_i) begin
+    if (nf_bench.awake & rst_ni & valid_i & ready_i) begin
       beats <= beats + 1;
       if (Record) begin
         nf_probe_beat(Id, int'(nf_bench.cycle[31:0]), padded[63:0]);

@@ -88,6 +88,12 @@ def bench_text(
         f"    output logic [{64 * ins - 1}:0] in_count,",
         f"    output logic [{64 * outs - 1}:0] out_count",
         ");",
+        # Registers start random, the simulator's memory of the clock too: an edge before the first
+        # reset is none.
+        "  logic awake, run;",
+        "  initial awake = 1'b0;",
+        "  always_ff @(posedge clk) if (!rst_n) awake <= 1'b1;",
+        "  assign run = rst_n && awake;",
         f"  logic [{ins - 1}:0] in_moved, in_done;",
         f"  logic [{outs - 1}:0] out_moved, out_done, out_surplus;",
     ]
@@ -99,14 +105,14 @@ def bench_text(
     lines += _first_violation(outs)
     lines += [
         "  nf_bench_control control (",
-        "      .clk_i(clk), .rst_ni(rst_n), .moved_i(|in_moved || |out_moved),",
+        "      .clk_i(clk), .rst_ni(run), .moved_i(|in_moved || |out_moved),",
         "      .done_i(&in_done && &out_done), .surplus_i(|out_surplus),",
         "      .cycle_o(cycle), .reason_o(reason), .finished_o(finished));",
     ]
     for index, width in enumerate(in_bytes):
         lines += [
             f"  nf_axis_source #(.Bytes({width}), .Port({index})) source_{index} (",
-            "      .clk_i(clk), .rst_ni(rst_n), .cycle_i(cycle),",
+            "      .clk_i(clk), .rst_ni(run), .cycle_i(cycle),",
             f"      .tdata_o(in_{index}_tdata), .tvalid_o(in_{index}_tvalid),",
             f"      .tlast_o(in_{index}_tlast), .tready_i(in_{index}_tready),",
             f"      .moved_o(in_moved[{index}]), .done_o(in_done[{index}]),",
@@ -119,7 +125,7 @@ def bench_text(
         lines += [
             f"  nf_axis_sink #(.Bytes({width}), .Port({index}), .HasLast({has_last})) "
             f"sink_{index} (",
-            "      .clk_i(clk), .rst_ni(rst_n), .cycle_i(cycle),",
+            "      .clk_i(clk), .rst_ni(run), .cycle_i(cycle),",
             f"      .tdata_i(out_{index}_tdata), .tvalid_i(out_{index}_tvalid),",
             f"      .tlast_i(out_{index}_tlast), .tready_o(out_{index}_tready),",
             f"      .moved_o(out_moved[{index}]), .done_o(out_done[{index}]),",
@@ -129,7 +135,7 @@ def bench_text(
             f"      .violation_cycle_o(out_{index}_violation_cycle));",
         ]
     if waves:
-        lines.append("  nf_bench_waves waves (.clk_i(clk), .rst_ni(rst_n), .cycle_i(cycle));")
+        lines.append("  nf_bench_waves waves (.clk_i(clk), .rst_ni(run), .cycle_i(cycle));")
     return "\n".join([*lines, *_device(top, ports, parameters), "endmodule", ""])
 
 

@@ -164,6 +164,15 @@ def test_values_survive_idling_and_back_pressure(bench, tmp_path, idle, stall):
     assert run.cycles > 4 * BEATS * 1.2
 
 
+@pytest.mark.parametrize("seed", range(9, 15))
+def test_no_seed_makes_an_edge_before_reset(bench, tmp_path, seed):
+    frames = random_frames(1)
+    run = bench.run(tmp_path, [frames], [BEATS], files=settings(), seed=seed)
+    assert (run.stalled, run.violation) == (None, None)
+    assert np.array_equal(run.frames[0], frames[0])
+    assert run.input_beats == (BEATS,)
+
+
 def test_a_seed_repeats_a_run_and_another_differs(bench, tmp_path):
     runs = [
         bench.run(
