@@ -52,8 +52,7 @@ def test_accuracy_and_going_on(cli, tmp_path):
     done = cli(*options, "--granularities", "filter", "--bits", 4, "--weight-clip", "mse")
     assert done.code == 1
     assert done.error == (
-        f"{out} exists and is of another model or other options; remove it or name another "
-        "--out"
+        f"{out} exists and is of another model or other options; remove it or name another --out"
     )
 
 
