@@ -26,8 +26,9 @@ $(STAMP): constraints.txt pyproject.toml
 demo: setup ## The main job on the built-in detector: quantize, generate, verify, report
 	$(BIN)/nibbleflow demo build/demo --force
 
+# Two processes, a file of tests in one of them; one thread each for the numeric libraries.
 test: setup ## All tests
-	$(BIN)/python -m pytest -q
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 check: setup format lint types imports test ## Format, lint, types, import contracts, tests
 
