@@ -20,10 +20,16 @@ BITS = [
     ("--stem-act-bits", 16, "--stem-act-bits: 16 is out of range; choose 4 to 8"),
     ("--output-bits", 17, "--output-bits: 17 is out of range; 8 to 16"),
     ("--percentile", 50, "--percentile: 50.0 must be in (50, 100]"),
-    ("--scheme", "pwl", "--scheme 'pwl' is not available; choose affine, symmetric"),
+    (
+        "--scheme",
+        "pwl",
+        "--scheme 'pwl' is not available; choose affine, symmetric, pwlq, pwlq-code, pwlq16, e2m1, "
+        "e2m1-spare, codebook",
+    ),
     (
         *("--granularity", "row"),
-        "--granularity: 'row' is not a valid Granularity; choose layer, filter",
+        "--granularity 'row' is not available; choose layer, filter, channel, f-shape, c-shape, "
+        "mixture, mixture-bits, mixture-hardware",
     ),
     (
         "--observer",
@@ -312,11 +318,11 @@ def test_truncated_tensors(cli, build):
 
 
 def test_newer_bundle(cli, build):
-    edit(build, lambda v: v.update(version=2))
+    edit(build, lambda v: v.update(version=3))
     done = cli("report", build)
     assert (done.code, done.error) == (
         1,
-        f"'{build / 'bundle' / 'graph.json'}' has bundle version 2; this program reads 1; "
+        f"'{build / 'bundle' / 'graph.json'}' has bundle version 3; this program reads 2; "
         "update nibbleflow",
     )
 
