@@ -64,7 +64,9 @@ def parse_ncnn(value: list[Any], path: Path) -> NcnnGraph:
         InputFileError: It is no such list, a name repeats, or a value is read before it is made.
     """
     if not 1 <= len(value) <= NODE_LIMIT:
-        raise InputFileError(f"'{path}' has {len(value)} nodes; need 1 to {NODE_LIMIT:,}")
+        raise InputFileError(
+            f"'{path}' as a JSON list has {len(value)} nodes; need 1 to {NODE_LIMIT:,}"
+        )
     nodes = [_node(item, index, path) for index, item in enumerate(value)]
     first = nodes[0]
     if first.op != "Input" or first.inputs or len(first.outputs) != 1:

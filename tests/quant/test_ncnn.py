@@ -239,7 +239,7 @@ def change(index, **fields):
 
 
 UNREADABLE = {
-    "empty": ([], r"has 0 nodes; need 1 to 100,000$"),
+    "empty": ([], r"as a JSON list has 0 nodes; need 1 to 100,000$"),
     "no input": (small_net()[1:], "does not begin with its one Input; export it again$"),
     "twice": (change(2, name="stem"), "has two nodes named 'stem'; names must differ$"),
     "lost value": (
