@@ -7,24 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
+import nibbleflow
 from nibbleflow.folders import write_whole
 from quant.errors import InputFileError
 
 RUN_FILE_SUFFIX = ".run.toml"
-VERBS = (
-    "check",
-    "compare",
-    "demo",
-    "detect",
-    "evaluate",
-    "export",
-    "generate",
-    "quantize",
-    "report",
-    "study",
-    "vectors",
-    "verify",
-)
+VERBS = tuple(verb for verb in nibbleflow.__all__ if verb != "doctor")  # doctor has no arguments
 
 
 def write_run(path: Path, verb: str, given: Mapping[str, Any]) -> None:

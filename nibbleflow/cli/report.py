@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``nibbleflow report``: its arguments and options."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from nibbleflow.cli.options import Board, Build, Clock, Fps, JsonFile, MaxMacs, aim
+from nibbleflow.cli.running import run
+
+
+def report(
+    build: Build,
+    vendor: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Report of Vitis HLS or Vivado, or a folder of them, to print beside the plan; "
+            "may repeat."
+        ),
+    ] = None,
+    fps: Fps = None,
+    board: Board = None,
+    clock: Clock = None,
+    max_macs: MaxMacs = None,
+    json: JsonFile = None,
+) -> None:
+    """Write tables and plots: memory, cycles, SQNR, bit widths."""
+    given = {
+        "build": build,
+        "vendor": vendor or [],
+        **aim(fps, board, clock, max_macs),
+    }
+    run("report", given, json, build)
