@@ -7,6 +7,7 @@ than all.
 """
 
 import os
+from dataclasses import dataclass
 
 from reports.bench.benchmark import Benchmark
 from reports.bench.builds import IMAGES, INSTANCES, YOLOV5N
@@ -15,20 +16,47 @@ from reports.bench.runner import Runner
 
 LIMIT = "NIBBLEFLOW_STUDY_IMAGES"
 GRANULARITIES = ("layer", "filter", "channel", "f-shape", "c-shape", "mixture")
-# Schemes with their stored bits, and how a group's range is chosen.
-SCHEMES = (
-    ("affine:4", "minmax"),
-    ("affine:4", "mse"),
-    ("pwlq:5", "minmax"),
-    ("pwlq:4", "minmax"),
-    ("e2m1-spare:4", "mse"),
-)
-MORE = (
-    ("affine:4", "minmax", ("mixture-bits", "mixture-hardware")),
-    ("symmetric:4", "minmax", ("filter", "c-shape")),
-    ("pwlq-code:5", "minmax", ("filter", "c-shape")),
-    ("pwlq16:4", "mse", ("filter",)),
-    ("codebook:4", "mse", ("filter",)),
+MIXED = ("filter", "f-shape", "c-shape", "mixture")
+
+
+@dataclass(frozen=True)
+class Case:
+    """Rows of one scheme.
+
+    Attributes:
+        scheme: With its stored bits.
+        clip: How a group's range is chosen.
+        granularities: One row each.
+        edge_bits: Affine bits of stem and head; like the rest without it.
+    """
+
+    scheme: str
+    clip: str
+    granularities: tuple[str, ...] = GRANULARITIES
+    edge_bits: int | None = None
+
+    @property
+    def label(self) -> str:
+        """Name of the file that keeps the rows."""
+        edge = "" if self.edge_bits is None else f"-edge{self.edge_bits}"
+        return f"{self.scheme.replace(':', '')}-{self.clip}{edge}-{len(self.granularities)}"
+
+
+# What was measured independently comes first, so that an interrupted study has it.
+CASES = (
+    Case("affine:4", "minmax"),
+    Case("pwlq:5", "minmax"),
+    Case("pwlq:4", "minmax"),
+    Case("affine:4", "mse", MIXED, 8),
+    Case("pwlq:4", "minmax", ("filter", "c-shape"), 8),
+    Case("e2m1-spare:4", "mse", ("filter", "c-shape"), 8),
+    Case("affine:4", "mse"),
+    Case("e2m1-spare:4", "mse"),
+    Case("affine:4", "minmax", ("mixture-bits", "mixture-hardware")),
+    Case("symmetric:4", "minmax", ("filter", "c-shape")),
+    Case("pwlq-code:5", "minmax", ("filter", "c-shape")),
+    Case("pwlq16:4", "mse", ("filter",)),
+    Case("codebook:4", "mse", ("filter",)),
 )
 _MEASURED = {
     ("affine:4", "minmax"): (0.00, 4.18, 0.86, 3.51, 7.83, 7.67),
@@ -52,32 +80,28 @@ COPIED = (
 
 def run(runner: Runner) -> list[Row]:
     """Measure every row that no earlier run has left."""
-    rows: list[Row] = []
-    for scheme, clip in SCHEMES:
-        rows += _rows(runner, scheme, clip, GRANULARITIES)
-    for scheme, clip, granularities in MORE:
-        rows += _rows(runner, scheme, clip, granularities)
-    return rows
+    return [row for case in CASES for row in _rows(runner, case)]
 
 
-def _rows(runner: Runner, scheme: str, clip: str, granularities: tuple[str, ...]) -> list[Row]:
+def _rows(runner: Runner, case: Case) -> list[Row]:
     limit = os.environ.get(LIMIT)
-    kept = runner.folder / f"{scheme.replace(':', '')}-{clip}-{limit or 'all'}.json"
+    kept = runner.folder / f"{case.label}-{limit or 'all'}.json"
+    edge = () if case.edge_bits is None else ("--edge-bits", str(case.edge_bits))
     found = runner.nibbleflow(
-        *("study", YOLOV5N, "--schemes", scheme, "--weight-clip", clip),
-        *("--granularities", ",".join(granularities), "--data", INSTANCES, "--images", IMAGES),
-        *(("--limit", limit) if limit else ()),
-        *("--out", kept),
+        *("study", YOLOV5N, "--schemes", case.scheme, "--weight-clip", case.clip, *edge),
+        *("--granularities", ",".join(case.granularities), "--data", INSTANCES),
+        *("--images", IMAGES, *(("--limit", limit) if limit else ()), "--out", kept),
     )
     rows = []
-    for measured, granularity in zip(found["rows"], granularities, strict=True):
-        row: Row = {"scheme": measured["scheme"], "clip": clip}
+    for measured, granularity in zip(found["rows"], case.granularities, strict=True):
+        row: Row = {"scheme": measured["scheme"], "clip": case.clip}
+        row["stem_and_head_bits"] = case.edge_bits or measured["bits"]
         row |= {key: measured[key] for key in COPIED}
         row |= {f"{k}_percent": measured[k] for k in ("map", "map50", "precision", "recall")}
         row |= {"float_map_percent": found["float"]["map"], "images": measured["images"]}
-        expected = EXPECTED.get((scheme, clip), {}).get(granularity)
-        if expected is not None and limit is None:
-            row["expected_map_percent"] = expected
+        known = EXPECTED.get((case.scheme, case.clip), {})
+        same = limit is None and case.edge_bits is None
+        row["expected_map_percent"] = known.get(granularity) if same else None
         rows.append(row)
     return rows
 
