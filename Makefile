@@ -20,7 +20,7 @@ $(STAMP): constraints.txt pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
 	    hatchling editables
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
-	    --no-build-isolation --editable '.[quantize,hls,sim,eda,reports,qonnx,dev]'
+	    --no-build-isolation --editable '.[quantize,hls,sim,eda,explore,dask,reports,qonnx,dev]'
 	touch $@
 
 demo: setup ## The main job on the built-in detector: quantize, generate, verify, report
