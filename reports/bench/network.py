@@ -7,11 +7,11 @@ quantization stay what they were, so the benchmark goes on where it was stopped.
 """
 
 import argparse
-import hashlib
 import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +24,10 @@ from reports.bench.builds import (
     YOLOV5N,
     YOLOX_NANO,
 )
+from reports.bench.kept import CHECKOUT, kept_row, sources_digest
 from reports.bench.record import Row
 from reports.bench.runner import Runner
 
-CHECKOUT = Path(__file__).resolve().parents[2]
 SCRATCH = Path("build/bench/network")
 # What a kept row depends on.
 SOURCES = ("quant", "hw", "sim", "nibbleflow")
@@ -72,40 +72,11 @@ def run(runner: Runner, networks: Sequence[Network] = NETWORKS) -> list[Row]:
 
     A mismatch makes the command fail and with it the benchmark.
     """
-    digest = sources_digest(CHECKOUT)
-    return [_kept_or_measured(runner, network, digest) for network in networks]
-
-
-def sources_digest(root: Path) -> str:
-    """Return a digest of the sources that a row depends on.
-
-    Args:
-        root: The checkout.
-    """
-    found = hashlib.sha256()
-    for folder in SOURCES:
-        for path in sorted((root / folder).rglob("*")):
-            if path.is_file() and "__pycache__" not in path.parts:
-                found.update(str(path.relative_to(root)).encode() + b"\0" + path.read_bytes())
-    return found.hexdigest()
-
-
-def _kept_or_measured(runner: Runner, network: Network, digest: str) -> Row:
-    kept = runner.path(runner.folder / f"row-{network.name}.json")
-    if kept.is_file():
-        found = json.loads(kept.read_text(encoding="utf-8"))
-        if found["digest"] == digest:
-            runner.commands += found["commands"]
-            row: Row = found["row"]
-            return row
-    before = len(runner.commands)
-    row = _measured(runner, network)
-    commands = runner.commands[before:]
-    kept.write_text(
-        json.dumps({"digest": digest, "commands": commands, "row": row}, indent=1) + "\n",
-        encoding="utf-8",
-    )
-    return row
+    digest = sources_digest(CHECKOUT, SOURCES)
+    return [
+        kept_row(runner, network.name, digest, partial(_measured, runner, network))
+        for network in networks
+    ]
 
 
 def _measured(runner: Runner, network: Network) -> Row:
