@@ -5,7 +5,7 @@ from importlib import resources
 from pathlib import Path
 
 from hw.cell import Parameter
-from hw.conv_cell import conv_file_parameters, conv_files, conv_parameters
+from hw.conv_contents import conv_file_parameters, conv_files, conv_parameters
 from hw.geometry import ConvGeometry, conv_geometry
 from quant.formats import TensorFormat
 from quant.nodes import Conv
@@ -13,9 +13,15 @@ from quant.schedule import Folding
 
 
 def rtl_sources() -> tuple[Path, ...]:
-    """Return the hand-written cells, sorted by name; every emitted top needs them."""
+    """Return the hand-written cells, sorted by name; every emitted top needs them.
+
+    Packed cores instantiate the device's ``DSP48E2``, which is not among them: simulation adds
+    ``hw.packed_sources.dsp_model()``, Yosys ``dsp_ports()``, vendors' tools have it.
+    """
     folder = resources.files("hw") / "rtl"
-    return tuple(sorted(Path(str(f)) for f in folder.iterdir() if f.name.endswith(".sv")))
+    cells = [*folder.iterdir(), *(folder / "packed").iterdir()]
+    found = (Path(str(f)) for f in cells if f.name.endswith(".sv"))
+    return tuple(sorted(found, key=lambda path: path.name))
 
 
 def emit_conv(
@@ -51,7 +57,7 @@ def emit_conv(
         PlanError: The folding does not fit, or the cell does not build this layer.
     """
     prefix = f"{name}_" if file_prefix is None else file_prefix
-    geometry = conv_geometry(node, in_shape, folding)
+    geometry = conv_geometry(node, in_shape, folding, source)
     files = conv_files(node, source, geometry, prefix)
     parameters = conv_parameters(node, source, geometry) | conv_file_parameters(files, prefix)
     return {f"{name}.sv": _top_text(name, geometry, source, node, parameters, digest)} | files
@@ -67,7 +73,7 @@ def _top_text(
 ) -> str:
     """Return the top: ports of constant width and one instance."""
     in_bits = -(-g.in_lanes * source.bits // 8) * 8
-    out_bits = -(-g.pe * node.output.bits // 8) * 8
+    out_bits = -(-g.out_lanes * node.output.bits // 8) * 8
     values = ",\n".join(
         f'    .{key}("{value}")' if isinstance(value, str) else f"    .{key}({value})"
         for key, value in parameters.items()

@@ -10,8 +10,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from hw.cores import PACKED_CORES, ROW_CORES
 from hw.groups import factor_place
-from hw.packing import PACKED_CORES, ROW_CORES, LaneProof, prove_core
+from hw.packing import LaneProof, prove_core
 from quant.errors import PlanError
 from quant.formats import RowRange, TensorFormat
 from quant.nodes import Conv

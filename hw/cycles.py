@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Exact cycles of the convolution cell: the recurrences of ``hw.process`` for this one cell.
 
-It gives what ``hw.timing`` gives for the cell alone, window by window instead of beat by beat. With
+It gives what ``hw.timing`` gives for the cell alone, window by window instead of beat by beat (a
+cell with a packed core is two processes, and left to ``hw.timing``). With
 the source always valid and the sink always ready two things wait: a window for the last pixel
 that it needs, and an input pixel for a free place in the line buffer. Pixels are numbered in stream
 order without a break between frames. With P the pixels of the buffer, b the beats of a pixel, c
@@ -15,8 +16,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
+from hw.cell import Cell, Stream
+from hw.conv_process import conv_stages
 from hw.geometry import ConvGeometry, conv_geometry
-from hw.window import Window
+from hw.timing import Times, simulate_settled
+from hw.tokens import cell_graph
+from quant.errors import PlanError
+from quant.formats import TensorFormat
 from quant.nodes import Conv
 from quant.schedule import Folding
 
@@ -38,13 +44,19 @@ class ConvCycles:
     latency_cycles: int
 
 
-def conv_cycles(node: Conv, in_shape: tuple[int, int, int], folding: Folding) -> ConvCycles:
+def conv_cycles(
+    node: Conv,
+    in_shape: tuple[int, int, int],
+    folding: Folding,
+    source: TensorFormat | None = None,
+) -> ConvCycles:
     """Return the exact cycles of ``node`` folded by ``folding``.
 
     Args:
         node: The convolution.
         in_shape: (C, H, W) of its source.
-        folding: PE and SIMD.
+        folding: PE, SIMD and core.
+        source: Format of its input codes, for packed cores.
 
     Returns:
         Interval and latency, as counted in simulation.
@@ -52,28 +64,45 @@ def conv_cycles(node: Conv, in_shape: tuple[int, int, int], folding: Folding) ->
     Raises:
         PlanError: The folding does not fit.
     """
-    return geometry_cycles(conv_geometry(node, in_shape, folding))
+    return geometry_cycles(conv_geometry(node, in_shape, folding, source))
 
 
 @lru_cache(maxsize=4096)
 def geometry_cycles(geometry: ConvGeometry) -> ConvCycles:
     """Return the exact cycles of a convolution cell of this geometry."""
+    if geometry.packed:
+        return _engine_cycles(geometry)
     ends: list[int] = []
     latency = 0
     for last_start in _last_starts(geometry):
         ends.append(last_start)
         if len(ends) == 1:
-            latency = last_start + geometry.pixel_cycles + geometry.latency
+            latency = last_start + geometry.window_cycles + geometry.latency
         settled = len(ends) > 2 and ends[-1] - ends[-2] == ends[-2] - ends[-3]
         if settled or len(ends) == MAX_FRAMES:
             break
     return ConvCycles(ends[-1] - ends[-2], latency)
 
 
+def _engine_cycles(g: ConvGeometry) -> ConvCycles:
+    """Return the cycles of a cell with a packed core, which is two processes, by ``hw.timing``."""
+    cell = Cell(
+        module="nf_conv",
+        parameters={},
+        inputs=(Stream((g.channels, g.height, g.width), g.in_lanes, 1),),
+        output=Stream((g.filters, g.out_height, g.out_width), g.out_lanes, 1),
+        stages=conv_stages(g),
+    )
+    times = simulate_settled(cell_graph("conv", cell))
+    if not isinstance(times, Times):
+        raise PlanError(f"a convolution cell stands still by itself; {times}")
+    return ConvCycles(times.interval_cycles, times.latency_cycles)
+
+
 def _last_starts(g: ConvGeometry) -> Iterator[int]:
     """Yield the start cycle of every frame's last window; cycle 0 takes the first input beat."""
-    beats, cycles, places = g.channel_folds, g.pixel_cycles, g.buffer_pixels
-    needs, frees = Window(g.height, g.width, g.kernel, g.stride, g.padding).counts()
+    beats, cycles, places = g.channel_folds, g.window_cycles, g.buffer_pixels
+    needs, frees = g.window.counts()
     windows = list(zip(needs.tolist(), frees.tolist(), strict=True))
     pixels = g.height * g.width
     written: list[int] = []  # last beat of each pixel

@@ -100,14 +100,26 @@ def requant_text(
         (shift, shift_bits),
         (2 * requant.zero_point.astype(np.int64) + 1, requant.bits + 1),
     )
-    lanes = geometry.requant_lanes
-    return mem_text(
-        [
-            (np.asarray(values, np.int64).reshape(-1, lanes)[:, lane], bits)
-            for lane in range(lanes)
-            for values, bits in columns
-        ]
-    )
+    words = [
+        (filter_words(np.asarray(values, np.int64), geometry), bits) for values, bits in columns
+    ]
+    lanes = words[0][0].shape[1]
+    return mem_text([(values[:, lane], bits) for lane in range(lanes) for values, bits in words])
+
+
+def filter_words(values: IntArray, geometry: ConvGeometry) -> IntArray:
+    """Return one value per filter as the words that the requantizer's lanes read.
+
+    Args:
+        values: int64 [filters]; those that fill the last fold get 0.
+        geometry: Folding of the layer.
+
+    Returns:
+        int64 [words, filters of a step]; the pixels of a filter share it.
+    """
+    g = geometry
+    full = np.concatenate([values, np.zeros(g.zero_filters, np.int64)])
+    return full.reshape(-1, max(1, g.requant_lanes // g.pixels))
 
 
 def _bit_columns(values: IntArray, bits: int) -> npt.NDArray[np.uint8]:

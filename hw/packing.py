@@ -10,15 +10,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hw.cores import PACKED_CORES, ROW_CORES
 from hw.divisors import divisors_near
 from quant.errors import PlanError
 from quant.formats import IntArray, TensorFormat
 from quant.nodes import Conv
 from quant.schedule import Core
 from quant.weights import signed_bits
-
-PACKED_CORES: tuple[Core, ...] = ("outer4", "pack6", "pack12", "w4a8")
-ROW_CORES = PACKED_CORES[1:]
 
 LANE_LIMIT = 1023
 """A lane of 11 bits, the borrow of the lane below included, holds sums of this magnitude."""
@@ -109,6 +107,11 @@ def prove_core(node: Conv, source: TensorFormat, core: Core, simd: int) -> LaneP
             f"'{name}' has {channels} channels per filter, not a multiple of SIMD={simd}; "
             f"divisors near {simd}: {near}"
         )
+    if node.groups > 1 and channels == 1 and node.weights.shape[0] == node.groups:
+        raise PlanError(
+            f"'{name}' is depthwise; core '{core}' shares activations between filters; use "
+            "plain_lut or plain_dsp"
+        )
     if core in ROW_CORES and (kw != 3 or node.stride[1] != 1):
         raise PlanError(
             f"'{name}' has a {kh}x{kw} kernel with horizontal stride {node.stride[1]}; core "
@@ -140,17 +143,6 @@ def prove_core(node: Conv, source: TensorFormat, core: Core, simd: int) -> LaneP
         f"'{name}': a lane of core '{core}' reaches {low}..{high} with one block; limit "
         f"-{LANE_LIMIT}..{LANE_LIMIT}; use plain_lut or plain_dsp"
     )
-
-
-def remaining_cores(node: Conv, source: TensorFormat, simd: int) -> dict[Core, LaneProof | str]:
-    """Return per packed core its proof for ``node``, or the reason why there is none."""
-    found: dict[Core, LaneProof | str] = {}
-    for core in PACKED_CORES:
-        try:
-            found[core] = prove_core(node, source, core, simd)
-        except PlanError as error:
-            found[core] = str(error)
-    return found
 
 
 def lane_interval(operands: IntArray, core: Core, cascade: int, largest: int) -> tuple[int, int]:

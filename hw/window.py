@@ -18,7 +18,8 @@ class Window:
         width: Input columns W.
         kernel: (KH, KW).
         stride: (vertical, horizontal).
-        padding: (top, left, bottom, right), each below the kernel.
+        padding: (top, left, bottom, right), each below the kernel; right may be anything that
+            gives whole windows of several pixels side by side.
         beat_cycles: Cycles from one input beat to the next that the source never undercuts.
     """
 
@@ -83,7 +84,8 @@ class Window:
         column = (np.arange(self.out_width, dtype=np.int64) * sw - left)[None, :]
         last_row = np.minimum(row + kh, self.height) - 1
         needed = last_row * self.width + np.minimum(column + kw, self.width)
-        freed = np.maximum(row, 0) * self.width + np.maximum(column + sw, 0)
+        # A window of pad columns alone begins behind the last column.
+        freed = np.maximum(row, 0) * self.width + np.clip(column + sw, 0, self.width)
         # While the next line of windows begins at the top row too, nothing is free.
         freed[:-1] *= row[:-1] + sh > 0
         freed[:-1, -1] = np.maximum(row[:-1, 0] + sh, 0) * self.width

@@ -2,10 +2,13 @@
 //
 // Line buffer and window generator: replays every window of a streamed picture, tap by tap.
 //
-//   for each output pixel (row, then column), for each output fold f:
-//     for kh, kw, channel fold c of f's group:  tap = x[oy*StrideH - PadTop + kh]
-//                                                      [ox*StrideW - PadLeft + kw][c]
+//   for each window (row oy, then column ox), for each output fold f:
+//     for kh, kw, channel fold c of f's group:
+//       tap[i] = x[oy*StrideH - PadTop + kh][ox*StrideW - PadLeft + kw + i*Apart][c], i < Pixels
 //   Taps outside the picture carry ZeroCode in every lane.
+//
+// With several pixels a tap, a window is that many windows of a layer side by side (Apart the
+// layer's stride, StrideW as many strides), or so many neighbouring columns (KernelW = 1).
 //
 // A circular buffer of BufferPixels whole pixels is written while it is read. A window starts once
 // the last pixel that it needs has been written; a pixel is released once no later window needs it.
@@ -36,7 +39,11 @@ module nf_window #(
   parameter int unsigned PadBottom = 1,
   parameter int unsigned PadRight = 1,
   parameter int unsigned ZeroCode = 0,          // code that means real 0
-  parameter int unsigned BufferPixels = 32      // pixels held, at least one window's span
+  parameter int unsigned Pixels = 1,            // pixels of a tap
+  parameter int unsigned Apart = 1,             // columns from one to the next
+  parameter int unsigned BufferPixels = 32,     // pixels held, at least one window's span
+  parameter int unsigned Columns =              // windows of a row
+      (Width + PadLeft + PadRight - KernelW) / StrideW + 1
 ) (
   input  wire logic                             clk_i,
   input  wire logic                             rst_ni,
@@ -51,15 +58,17 @@ module nf_window #(
   output logic                                  tap_first_o,  // first tap of an output fold
   output logic                                  tap_last_o,   // last tap of an output fold
   output logic                                  tap_end_o,    // last tap of the frame
+  output logic                                  tap_row_o,    // tap of a row's first window
   // Codes of the last tap, from the cycle after it.
-  output logic [CodesPerBeat*CodeBits-1:0]      tap_data_o
+  output logic [Pixels*CodesPerBeat*CodeBits-1:0] tap_data_o
 );
-  localparam int unsigned BeatBits = CodesPerBeat * CodeBits;
   localparam int unsigned OutH = (Height + PadTop + PadBottom - KernelH) / StrideH + 1;
-  localparam int unsigned OutW = (Width + PadLeft + PadRight - KernelW) / StrideW + 1;
   localparam int unsigned GroupFolds = ChannelFolds / Groups;
-  localparam int unsigned Depth = BufferPixels * ChannelFolds;
-  localparam int unsigned SpanCols = (KernelW < Width) ? KernelW : Width;
+  // A tap reads one pixel of as many banks as it has pixels, out of Banks (nf_window_banks).
+  localparam int unsigned Banks = Pixels * Apart;
+  localparam int unsigned Depth = BufferPixels / Banks * ChannelFolds;  // words of a bank
+  localparam int unsigned WindowCols = (Pixels - 1) * Apart + KernelW;
+  localparam int unsigned SpanCols = (WindowCols < Width) ? WindowCols : Width;
   // With more kernel rows than picture rows the upper windows of two lines begin in the same row.
   localparam int unsigned MinPixels =
       (KernelH > Height) ? Height * Width : (KernelH - 1) * Width + SpanCols;
@@ -67,17 +76,18 @@ module nf_window #(
   if (ChannelFolds % Groups != 0) begin : g_check_groups
     $fatal(1, "Groups (%0d) must divide ChannelFolds (%0d)", Groups, ChannelFolds);
   end
-  if (BufferPixels < MinPixels) begin : g_check_buffer
-    $fatal(1, "BufferPixels (%0d) must be at least %0d, the span of a window", BufferPixels,
-           MinPixels);
+  if (BufferPixels < MinPixels || BufferPixels % Banks != 0) begin : g_check_buffer
+    $fatal(1, "BufferPixels (%0d) must be at least %0d, the span of a window, and divide by %0d",
+           BufferPixels, MinPixels, Banks);
   end
-  if (KernelH > Height + PadTop + PadBottom || KernelW > Width + PadLeft + PadRight)
-  begin : g_check_kernel
+  if (KernelH > Height + PadTop + PadBottom
+      || (Pixels == 1 && KernelW > Width + PadLeft + PadRight)) begin : g_check_kernel
     $fatal(1, "Kernel %0dx%0d exceeds the padded picture %0dx%0d", KernelH, KernelW,
            Height + PadTop + PadBottom, Width + PadLeft + PadRight);
   end
-  if (PadTop >= KernelH || PadBottom >= KernelH || PadLeft >= KernelW || PadRight >= KernelW)
-  begin : g_check_padding
+  if (PadTop >= KernelH || PadBottom >= KernelH
+      || (Pixels == 1 && (PadLeft >= KernelW || PadRight >= KernelW))
+      || PadLeft > WindowCols) begin : g_check_padding
     $fatal(1, "Padding (%0d, %0d, %0d, %0d) must be below the kernel %0dx%0d", PadTop, PadLeft,
            PadBottom, PadRight, KernelH, KernelW);
   end
@@ -97,10 +107,13 @@ module nf_window #(
   localparam int unsigned KhW = width_of(KernelH);
   localparam int unsigned KwW = width_of(KernelW);
   localparam int unsigned OutYW = width_of(OutH);
-  localparam int unsigned OutXW = width_of(OutW);
+  localparam int unsigned OutXW = width_of(Columns);
+  localparam int unsigned BankW = width_of(Banks);
+  localparam int unsigned PosW = BankW + AddrW;  // a bank below an address
   // Signed coordinates reach from -Pad to the end of the last window and one step more.
   localparam int unsigned RowW = $clog2(Height + PadTop + PadBottom + KernelH + StrideH + 1) + 1;
-  localparam int unsigned ColW = $clog2(Width + PadLeft + PadRight + KernelW + StrideW + 1) + 1;
+  localparam int unsigned ColW =
+      $clog2(Width + PadLeft + PadRight + WindowCols + 2 * StrideW + 1) + 1;
   // Signed pixel counts of a frame, positive or negative, with room for one step more.
   localparam int unsigned PixelW =
       $clog2((Height + PadTop + PadBottom + KernelH + StrideH + 1) * Width + BufferPixels + 1) + 2;
@@ -112,7 +125,7 @@ module nf_window #(
   localparam logic signed [ColW-1:0] Cols = ColW'(Width);
   localparam logic signed [ColW-1:0] ColStep = ColW'(StrideW);
   localparam logic signed [ColW-1:0] ColStart = -ColW'(PadLeft);
-  localparam logic signed [ColW-1:0] ColSpan = ColW'(KernelW);
+  localparam logic signed [ColW-1:0] ColSpan = ColW'(WindowCols);
   localparam logic signed [PixelW-1:0] LineStep = PixelW'(StrideH * Width);
   localparam logic signed [PixelW-1:0] LineStart = -PixelW'(PadTop * Width);
   localparam logic signed [PixelW-1:0] LineSpan = PixelW'((KernelH - 1) * Width);
@@ -120,32 +133,42 @@ module nf_window #(
   localparam logic signed [PixelW-1:0] FramePixels = PixelW'(Height * Width);
   localparam logic signed [PixelW-1:0] Capacity = PixelW'(BufferPixels);
 
-  // Address steps, reduced modulo Depth so that one conditional subtraction wraps them.
-  localparam int unsigned StartBase =
+  // Steps of the reader, in pixels modulo BufferPixels.
+  localparam int unsigned StartPixels =
       ((PadTop * Width + PadLeft + BufferPixels - 1) / BufferPixels * BufferPixels
-       - (PadTop * Width + PadLeft)) % BufferPixels * ChannelFolds;
-  localparam int unsigned StepColumn = (ChannelFolds - GroupFolds + 1) % Depth;
-  localparam int unsigned StepRow =
-      ((Width * BufferPixels + Width - (KernelW - 1)) % BufferPixels * ChannelFolds
-       + Depth - GroupFolds + 1) % Depth;
-  localparam int unsigned StepPixel = StrideW % BufferPixels * ChannelFolds;
-  localparam int unsigned StepLine = StrideH * Width % BufferPixels * ChannelFolds;
-  localparam int unsigned StepFrame =
+       - (PadTop * Width + PadLeft)) % BufferPixels;
+  localparam int unsigned RowPixels =
+      (Width * BufferPixels + Width - (KernelW - 1)) % BufferPixels;
+  localparam int unsigned FramePixelStep =
       (Height * Width + (OutH * StrideH * Width + 1) * BufferPixels
-       - (OutH - 1) * StrideH * Width) % BufferPixels * ChannelFolds;
+       - (OutH - 1) * StrideH * Width) % BufferPixels;
 
-  function automatic logic [AddrW-1:0] wrap_add(logic [AddrW-1:0] base, logic [AddrW-1:0] step);
-    logic [AddrW:0] sum;
-    sum = {1'b0, base} + {1'b0, step};
-    if (sum >= (AddrW + 1)'(Depth)) sum = sum - (AddrW + 1)'(Depth);
-    wrap_add = sum[AddrW-1:0];
+  // Positions of the reader: from one to the next some pixels on and some beats of a pixel back.
+  // Constants only, reduced so that one conditional subtraction wraps them.
+  function automatic logic [PosW-1:0] advance(logic [PosW-1:0] from, int unsigned pixels,
+                                              int unsigned back);
+    logic [BankW:0] bank;
+    logic [AddrW:0] addr;
+    logic further;
+    bank = {1'b0, from[BankW-1:0]} + (BankW + 1)'(pixels % Banks);
+    further = bank >= (BankW + 1)'(Banks);
+    if (further) bank = bank - (BankW + 1)'(Banks);
+    addr = {1'b0, from[PosW-1:BankW]}
+           + (further ? (AddrW + 1)'((pixels / Banks * ChannelFolds + ChannelFolds + Depth - back)
+                                     % Depth)
+                      : (AddrW + 1)'((pixels / Banks * ChannelFolds + Depth - back) % Depth));
+    if (addr >= (AddrW + 1)'(Depth)) addr = addr - (AddrW + 1)'(Depth);
+    advance = {addr[AddrW-1:0], bank[BankW-1:0]};
   endfunction
 
+  localparam logic [PosW-1:0] Start = {AddrW'(StartPixels / Banks * ChannelFolds),
+                                       BankW'(StartPixels % Banks)};
+
   // ---------------------------------------------------------------- writer
-  logic [BeatBits-1:0] buffer [Depth];
   logic [AddrW-1:0] write_addr_q;
+  logic [BankW-1:0] write_bank_q;
   logic [FoldW-1:0] write_fold_q;
-  logic write, write_pixel;
+  logic write, write_pixel, write_bank_last;
   // Pixels written and released since the first pixel of the frame that the reader is in. Both may
   // leave 0..Height*Width: the writer runs ahead into the next frame, and pixels that no window
   // needs are released before they arrive.
@@ -154,15 +177,22 @@ module nf_window #(
   assign s_ready_o = written_q - released_q < Capacity;
   assign write = s_valid_i & s_ready_o;
   assign write_pixel = write & (write_fold_q == FoldW'(ChannelFolds - 1));
+  assign write_bank_last = write_bank_q == BankW'(Banks - 1);
 
   always_ff @(posedge clk_i) begin
-    if (write) buffer[write_addr_q] <= s_data_i;
     if (!rst_ni) begin
       write_addr_q <= '0;
+      write_bank_q <= '0;
       write_fold_q <= '0;
     end else if (write) begin
-      write_addr_q <= (write_addr_q == AddrW'(Depth - 1)) ? '0 : write_addr_q + 1'b1;
       write_fold_q <= write_pixel ? '0 : write_fold_q + 1'b1;
+      if (write_pixel) write_bank_q <= write_bank_last ? '0 : write_bank_q + 1'b1;
+      if (write_pixel & ~write_bank_last) begin
+        // The next bank's pixel has the same words.
+        write_addr_q <= write_addr_q - AddrW'(ChannelFolds - 1);
+      end else begin
+        write_addr_q <= (write_addr_q == AddrW'(Depth - 1)) ? '0 : write_addr_q + 1'b1;
+      end
     end
   end
 
@@ -183,7 +213,7 @@ module nf_window #(
   assign kh_last = kh_q == KhW'(KernelH - 1);
   assign replay_last = replay_q == ReplayW'(GroupOutputFolds - 1);
   assign group_last = group_q == GroupW'(Groups - 1);
-  assign x_last = out_x_q == OutXW'(OutW - 1);
+  assign x_last = out_x_q == OutXW'(Columns - 1);
   assign y_last = out_y_q == OutYW'(OutH - 1);
   assign row_end = fold_last & kw_last;
   assign work_end = row_end & kh_last;
@@ -218,11 +248,11 @@ module nf_window #(
     end
   end
 
-  // Coordinates of the window's corner and of the tap; addresses of the same.
+  // Coordinates of the window's corner and of the tap's first pixel; positions of the same.
   logic signed [RowW-1:0] corner_y_q, corner_y_d, tap_y_q;
   logic signed [ColW-1:0] corner_x_q, corner_x_d, tap_x_q;
-  logic [AddrW-1:0] line_base_q, line_base_d, pixel_base_q, pixel_base_d;
-  logic [AddrW-1:0] work_base_q, work_base_d, addr_q;
+  logic [PosW-1:0] line_base_q, line_base_d, pixel_base_q, pixel_base_d;
+  logic [PosW-1:0] work_base_q, work_base_d, tap_q;
 
   // The window after this one; what is not at the end of one needs none of it.
   always_comb begin
@@ -234,15 +264,20 @@ module nf_window #(
     if (line_end) begin
       corner_y_d = y_last ? RowStart : corner_y_q + RowStep;
       corner_x_d = ColStart;
-      line_base_d = wrap_add(line_base_q, y_last ? AddrW'(StepFrame) : AddrW'(StepLine));
+      line_base_d = y_last ? advance(line_base_q, FramePixelStep, 0)
+                           : advance(line_base_q, StrideH * Width % BufferPixels, 0);
       pixel_base_d = line_base_d;
     end else if (pixel_end) begin
       corner_x_d = corner_x_q + ColStep;
-      pixel_base_d = wrap_add(pixel_base_q, AddrW'(StepPixel));
+      pixel_base_d = advance(pixel_base_q, StrideW % BufferPixels, 0);
     end
     // The beats of one pixel never wrap: Depth is a multiple of ChannelFolds.
-    if (pixel_end) work_base_d = pixel_base_d;
-    else if (replay_last) work_base_d = work_base_q + AddrW'(GroupFolds % Depth);
+    if (pixel_end) begin
+      work_base_d = pixel_base_d;
+    end else if (replay_last) begin
+      work_base_d = {work_base_q[PosW-1:BankW] + AddrW'(GroupFolds % Depth),
+                     work_base_q[BankW-1:0]};
+    end
   end
 
   always_ff @(posedge clk_i) begin
@@ -251,10 +286,10 @@ module nf_window #(
       corner_x_q <= ColStart;
       tap_y_q <= RowStart;
       tap_x_q <= ColStart;
-      line_base_q <= AddrW'(StartBase);
-      pixel_base_q <= AddrW'(StartBase);
-      work_base_q <= AddrW'(StartBase);
-      addr_q <= AddrW'(StartBase);
+      line_base_q <= Start;
+      pixel_base_q <= Start;
+      work_base_q <= Start;
+      tap_q <= Start;
     end else if (tap) begin
       if (pixel_end) begin
         corner_y_q <= corner_y_d;
@@ -264,18 +299,18 @@ module nf_window #(
       end
       if (work_end) begin
         work_base_q <= work_base_d;
-        addr_q <= work_base_d;
+        tap_q <= work_base_d;
         tap_y_q <= corner_y_d;
         tap_x_q <= corner_x_d;
       end else if (row_end) begin
-        addr_q <= wrap_add(addr_q, AddrW'(StepRow));
+        tap_q <= advance(tap_q, RowPixels, GroupFolds - 1);
         tap_y_q <= tap_y_q + 1'b1;
         tap_x_q <= corner_x_q;
       end else if (fold_last) begin
-        addr_q <= wrap_add(addr_q, AddrW'(StepColumn));
+        tap_q <= advance(tap_q, 1 % BufferPixels, GroupFolds - 1);
         tap_x_q <= tap_x_q + 1'b1;
       end else begin
-        addr_q <= addr_q + 1'b1;
+        tap_q[PosW-1:BankW] <= tap_q[PosW-1:BankW] + 1'b1;
       end
     end
   end
@@ -311,7 +346,9 @@ module nf_window #(
       released_d = first_line;
     end else if (pixel_end & (y_last | (corner_y_q + RowStep > 0))) begin
       // While the next line of windows begins at the top row too, nothing is free.
-      released_d = first_line + ((corner_x_d < 0) ? '0 : PixelW'(corner_x_d));
+      // A window of pad columns alone begins behind the last column.
+      released_d = first_line + ((corner_x_d < 0) ? '0
+                                 : (corner_x_d > Cols) ? PixelW'(Cols) : PixelW'(corner_x_d));
     end
   end
 
@@ -336,23 +373,42 @@ module nf_window #(
   end
 
   // ---------------------------------------------------------------- tap output
-  logic in_picture, in_picture_q;
-  logic [BeatBits-1:0] read_q;
+  logic in_rows;
+  logic [Pixels-1:0] in_picture;
 
-  assign in_picture = (tap_y_q >= 0) & (tap_y_q < Rows) & (tap_x_q >= 0)
-                  & (tap_x_q < Cols);
-  always_ff @(posedge clk_i) begin
-    if (tap) begin
-      read_q <= buffer[addr_q];
-      in_picture_q <= in_picture;
-    end
+  assign in_rows = (tap_y_q >= 0) & (tap_y_q < Rows);
+  for (genvar i = 0; i < Pixels; i++) begin : g_inside
+    logic signed [ColW-1:0] column;
+    assign column = tap_x_q + ColW'(i * Apart);
+    assign in_picture[i] = in_rows & (column >= 0) & (column < Cols);
   end
+
+  nf_window_banks #(
+    .CodeBits(CodeBits),
+    .CodesPerBeat(CodesPerBeat),
+    .ChannelFolds(ChannelFolds),
+    .Depth(Depth),
+    .Pixels(Pixels),
+    .Apart(Apart),
+    .ZeroCode(ZeroCode)
+  ) u_banks (
+    .clk_i,
+    .write_i(write),
+    .write_bank_i(write_bank_q),
+    .write_addr_i(write_addr_q),
+    .write_data_i(s_data_i),
+    .read_i(tap),
+    .read_bank_i(tap_q[BankW-1:0]),
+    .read_addr_i(tap_q[PosW-1:BankW]),
+    .inside_i(in_picture),
+    .data_o(tap_data_o)
+  );
 
   assign tap_valid_o = tap;
   assign tap_first_o = window_first;
   assign tap_last_o = work_end;
   assign tap_end_o = frame_end;
-  assign tap_data_o = in_picture_q ? read_q : {CodesPerBeat{CodeBits'(ZeroCode)}};
+  assign tap_row_o = out_x_q == '0;
 endmodule
 
 `default_nettype wire

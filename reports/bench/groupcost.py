@@ -72,7 +72,7 @@ def pair_row(scheme: SchemeName, granularity: Granularity) -> dict[str, Any]:
         "ff": blocks.ff,
         "dsp": blocks.dsp,
         "bram": blocks.bram,
-        "cycles_per_pixel": geometry.pixel_cycles,
+        "cycles_per_pixel": geometry.window_cycles,
         "latency_cycles": geometry.latency,
         "cores_a4": ", ".join(packed_cores(weights, 4)),
         "cores_a8": ", ".join(packed_cores(weights, 8)),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hw.packed_sources import dsp_model, packed_sources
+from hw.packed_sources import packed_sources
 from sim.packed.core import FLAGS, PackedCore, core_top
 from sim.packed.stimulus import IntArray, Stimulus, expected, random_stimulus
 from sim.rtl import ALWAYS, Pattern, build_bench
@@ -81,7 +81,7 @@ def check_core(
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{TOP}.sv").write_text(core_top(core, TOP), encoding="utf-8")
     bench = build_bench(
-        [*packed_sources(), dsp_model(), folder / f"{TOP}.sv"],
+        [*packed_sources(), folder / f"{TOP}.sv"],
         TOP,
         -(-core.in_bits // 8),
         -(-core.out_bits // 8),

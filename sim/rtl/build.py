@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hw.packed_sources import dsp_model
 from quant.caches import cache_root
 from quant.errors import ToolError
 from sim.rtl.verilator import RUNTIME_LEVEL, Verilator, find_verilator, run_tool
@@ -26,6 +27,8 @@ HERE = Path(__file__).resolve().parent
 BENCH_SOURCES = tuple(
     HERE / name for name in ("nf_axis_source.sv", "nf_axis_sink.sv", "nf_bench_control.sv")
 )
+# Behaviour of the blocks of the device that cells instantiate.
+DEVICE_MODELS = (dsp_model(),)
 WAVE_SOURCES = (HERE / "nf_bench_waves.sv",)
 PROBE_SOURCES = (HERE / "nf_probe.sv", HERE / "nf_probe.cpp")
 EXECUTABLE = "nf_bench"
@@ -94,7 +97,7 @@ def compile_bench(
     ):
         key.update(part.encode() + b"\0")
     key.update(repr((options.waves, options.optimise, options.large)).encode())
-    for source in (*BENCH_SOURCES, *WAVE_SOURCES, *PROBE_SOURCES, *sources):
+    for source in (*BENCH_SOURCES, *DEVICE_MODELS, *WAVE_SOURCES, *PROBE_SOURCES, *sources):
         try:
             key.update(source.name.encode() + b"\0" + source.read_bytes() + b"\0")
         except OSError as error:
@@ -172,7 +175,7 @@ def _compile(
         *sorted({f"-I{source.parent.resolve()}" for source in sources}),
         str(work / "nf_bench.vlt"),
         *(str(source.resolve()) for source in sources if source.suffix != ".svh"),
-        *(str(source) for source in BENCH_SOURCES),
+        *(str(source) for source in (*BENCH_SOURCES, *DEVICE_MODELS)),
         str(work / "nf_bench.sv"),
         *extra,
         str(_cocotb_folder() / "share" / "lib" / "verilator" / "verilator.cpp"),

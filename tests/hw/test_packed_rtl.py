@@ -68,7 +68,7 @@ def test_the_model_is_plain_arithmetic(wide, tmp_path):
     raw = ((fields.reshape(BEATS, 6, 1) >> np.arange(27)) & 1).astype(np.uint8).reshape(BEATS, -1)
     beats = np.packbits(np.pad(raw, ((0, 0), (0, 6))), axis=1, bitorder="little")
     (tmp_path / "dut.sv").write_text(CASCADE.format(wide=f"1'b{wide}"))
-    sources = [*packed_sources(), dsp_model(), tmp_path / "dut.sv"]
+    sources = [*packed_sources(), tmp_path / "dut.sv"]
     bench = build_bench(sources, "dut", 21, 6, tmp_path / "cache")
     run = bench.run(tmp_path / "run", [[beats]], [BEATS])
     assert (run.stalled, run.violation) == (None, None)
