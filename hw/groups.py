@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from quant.formats import IntArray
+from quant.remember import remembered
 from quant.weights import Granularity, Weights, signed_bits
 
 FactorPlace = Literal["none", "parts", "acts"]
@@ -44,6 +45,7 @@ def read_by_channel(values: npt.NDArray[np.integer[Any]]) -> bool:
     return by_channel or (by_position and not by_filter)
 
 
+@remembered
 def factor_place(weights: Weights) -> FactorPlace:
     """Return what the group multipliers scale in the cell."""
     if not weights.multiplier_bits:
@@ -51,6 +53,7 @@ def factor_place(weights: Weights) -> FactorPlace:
     return "acts" if read_by_channel(weights.multipliers) else "parts"
 
 
+@remembered
 def group_tables(weights: Weights) -> tuple[IntArray, IntArray]:
     """Return the decode tables in use and the number of every group's table.
 
@@ -61,7 +64,10 @@ def group_tables(weights: Weights) -> tuple[IntArray, IntArray]:
     tables, numbers = np.unique(weights.tables[used], axis=0, return_inverse=True)
     renumbered = np.zeros(len(weights.tables), np.int64)
     renumbered[used] = numbers.reshape(-1)
-    return tables.astype(np.int64), renumbered[weights.selectors]
+    found = tables.astype(np.int64), renumbered[weights.selectors]
+    for array in found:
+        array.setflags(write=False)  # the next caller gets the same ones
+    return found
 
 
 def kernel_weights(weights: Weights, in_shape: tuple[int, int, int]) -> Weights:
@@ -88,6 +94,7 @@ def kernel_weights(weights: Weights, in_shape: tuple[int, int, int]) -> Weights:
     )
 
 
+@remembered
 def table_bits(weights: Weights) -> int:
     """Return the signed bits of a decoded weight before its group multiplier."""
     tables, _ = group_tables(weights)

@@ -71,8 +71,8 @@ def network_plan(
     """
     tell = say or Console(stderr=True, highlight=False).print
     foldings = plan_schedule(graph, aim)
-    kept = _kept_plan(folder, graph, foldings)
-    if kept is not None:
+    kept = kept_plan(folder, graph)
+    if kept is not None and _text_of(kept.schedule) == _text_of(foldings):
         tell(f"plan of {folder.schedule}")
         return kept
     other = folder.schedule.exists() and not replace_saved
@@ -87,8 +87,16 @@ def network_plan(
     return plan
 
 
-def _kept_plan(folder: BuildFolder, graph: QGraph, foldings: Schedule) -> NetworkPlan | None:
-    """Return the plan in the build; ``None`` without one or when it is another graph's or aim's."""
+def kept_plan(folder: BuildFolder, graph: QGraph) -> NetworkPlan | None:
+    """Return the plan in the build, whatever its aim; ``None`` without one of this graph.
+
+    Args:
+        folder: The build.
+        graph: Its graph.
+
+    Raises:
+        InputFileError: The plan is damaged.
+    """
     try:
         text = folder.schedule.read_text(encoding="utf-8")
         value = json.loads(folder.fifos.read_text(encoding="utf-8"))
@@ -101,13 +109,16 @@ def _kept_plan(folder: BuildFolder, graph: QGraph, foldings: Schedule) -> Networ
     ):
         return None
     schedule = parse_schedule(text, graph, str(folder.schedule))
-    if schedule_text(replace(schedule, fifo_depth={})) != schedule_text(foldings):
-        return None
     fifos, cycles = parse_plan(value, str(folder.fifos))
     try:
         return NetworkPlan(schedule, fifos, cycles, float(value["seconds"]))
     except (KeyError, TypeError, ValueError) as error:
         raise InputFileError(f"{folder.fifos} has no seconds ({error}); remove it") from None
+
+
+def _text_of(schedule: Schedule) -> str:
+    """Return what a schedule says of everything but FIFOs."""
+    return schedule_text(replace(schedule, fifo_depth={}))
 
 
 def _keep(folder: BuildFolder, plan: NetworkPlan, graph: QGraph) -> None:

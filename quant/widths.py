@@ -9,6 +9,7 @@ import numpy as np
 
 from quant.formats import IntArray, TensorFormat
 from quant.nodes import Conv, Linear
+from quant.remember import remembered
 from quant.weights import signed_bits
 
 ACCUMULATOR_LIMIT_BITS = 32
@@ -31,6 +32,7 @@ def accumulator_interval(node: Conv | Linear, source: TensorFormat) -> tuple[Int
     return low, high
 
 
+@remembered
 def accumulator_bits(node: Conv | Linear, source: TensorFormat) -> int:
     """Return the signed width that holds every filter's accumulator and bias, <= 32 if legal."""
     low, high = accumulator_interval(node, source)
@@ -61,6 +63,7 @@ def partial_sum_interval(node: Conv | Linear, source: TensorFormat) -> tuple[Int
     return low, high
 
 
+@remembered
 def partial_sum_bits(node: Conv | Linear, source: TensorFormat, *, by_position: bool) -> int:
     """Return the signed width of the sums that a group multiplier scales.
 

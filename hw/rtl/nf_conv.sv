@@ -10,9 +10,9 @@
 // Channels/Groups and Pe divides Filters/Groups. Depthwise: every lane has its own channel, an
 // input beat has Pe channels, Simd is 1 and Pe divides Channels = Filters = Groups.
 //
-// Core names what multiplies: plain_lut and plain_dsp, one multiplier per product (nf_conv_plain);
-// outer4, pack6, w4a8, pack12, several products per DSP block and several pixels per tap
-// (nf_conv_packed), whose results nf_pixel_order brings into stream order. Packed cores need no
+// Core names what multiplies: plain, one multiplier per product (nf_conv_plain); outer4, pack6,
+// w4a8, pack12, several products per DSP block and several pixels per tap (nf_conv_packed), whose
+// results nf_pixel_order brings into stream order. Packed cores need no
 // Pe that divides Filters: filters of zero weights fill the last fold, and their codes are dropped.
 //
 // Latency:       from the last tap of a fold to its codes 11 + $clog2(Simd) + Pe/RequantLanes
@@ -41,7 +41,8 @@ module nf_conv #(
   parameter bit Depthwise = 1'b0,
   parameter int unsigned Pe = 4,              // filters computed in parallel
   parameter int unsigned Simd = 4,            // channels read in parallel
-  parameter string Core = "plain_lut",
+  parameter string Core = "plain",            // plain, outer4, pack6, w4a8 or pack12
+  parameter bit UseDsp = 1'b0,                // plain: multipliers in DSP blocks, else in logic
   parameter int unsigned Cascade = 1,         // blocks of a chain of a packed core
   parameter int unsigned OutLanes = 4,        // channels of an output beat; Pe with plain cores
   parameter int unsigned OrderPlaces = 1,     // tokens that nf_pixel_order holds
@@ -83,7 +84,7 @@ module nf_conv #(
   parameter string TableFile = "",            // output code of every requantized code; "": identity
   parameter string WeightStyle = "auto",      // memory of the weights, as nf_rom_cycle
   parameter bit LoadWeights = 1'b0,           // weights come through load_*, not from WeightFile
-  localparam bit Packed = Core != "plain_lut" && Core != "plain_dsp",
+  localparam bit Packed = Core != "plain",
   localparam bit RowCore = Packed && Core != "outer4",
   localparam int unsigned InLanes = Depthwise ? Pe : Simd,
   localparam int unsigned Folds = (Filters + Pe - 1) / Pe,
@@ -117,7 +118,7 @@ module nf_conv #(
 
   if (Packed && Core != "outer4" && Core != "pack6" && Core != "w4a8" && Core != "pack12")
   begin : g_check_core
-    $fatal(1, "Core (%s) must be plain_lut, plain_dsp, outer4, pack6, w4a8 or pack12", Core);
+    $fatal(1, "Core (%s) must be plain, outer4, pack6, w4a8 or pack12", Core);
   end
   if (Channels % Groups != 0 || Filters % Groups != 0) begin : g_check_groups
     $fatal(1, "Groups (%0d) must divide Channels (%0d) and Filters (%0d)", Groups, Channels,
@@ -279,7 +280,7 @@ module nf_conv #(
       .Pe(Pe),
       .Simd(Simd),
       .FoldTaps(FoldTaps),
-      .UseDsp(Core == "plain_dsp"),
+      .UseDsp(UseDsp),
       .ActBits(ActBits),
       .WeightBits(WeightBits),
       .WeightDepth(WeightDepth),

@@ -19,7 +19,8 @@ class VivadoBoard:
         name: Name of the board, as ``--board`` takes it.
         part: Complete name of the part, with package and speed grade.
         board_file: Name in Vivado's board files.
-        processing_system: Processors on the chip; ``None`` for a card in a PCIe slot.
+        processing_system: Processors on the chip that the example system is made for; ``None`` for
+            a card in a PCIe slot, and for Versal, whose processors stand behind a network on chip.
     """
 
     name: str
@@ -36,11 +37,13 @@ _ALL = (
     VivadoBoard("zcu104", "xczu7ev-ffvc1156-2-e", "zcu104", "zynq_ultra"),
     VivadoBoard("zcu102", "xczu9eg-ffvb1156-2-e", "zcu102", "zynq_ultra"),
     VivadoBoard("u250", "xcu250-figd2104-2L-e", "au250", None),
+    VivadoBoard("u280", "xcu280-fsvh2892-2L-e", "au280", None),
+    VivadoBoard("vck190", "xcvc1902-vsva2197-2MP-e-S", "vck190", None),
 )
 
 _BOARDS = MappingProxyType({board.name: board for board in _ALL})
 
 
-def vivado_board(device: Device) -> VivadoBoard:
-    """Return what Vivado calls ``device``, one of ``hw.devices.DEVICES``."""
-    return _BOARDS[device.name]
+def vivado_board(device: Device) -> VivadoBoard | None:
+    """Return what Vivado calls ``device``; ``None`` for boards of other makers and users' own."""
+    return _BOARDS.get(device.name)

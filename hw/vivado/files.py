@@ -67,9 +67,9 @@ def vivado_files(design: VivadoDesign) -> dict[str, str]:
     }
     board = design.board
     if board is None:
-        reason = "planned for no board; generate with --board"
+        reason = "planned for no board that is known here; generate with --board"
     elif board.processing_system is None:
-        reason = f"{board.name} has no processors on its chip; take the IP into an own system"
+        reason = f"there is no example system for {board.name}; take the IP into an own one"
     else:
         reason = ""
         files["block_design.tcl"] = block_design_tcl(design, board, board.processing_system)

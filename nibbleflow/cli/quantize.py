@@ -57,12 +57,22 @@ def quantize(
     observer: Annotated[str, typer.Option(help="auto, minmax, percentile, mse.")] = "auto",
     percentile: Annotated[float, typer.Option(help="Share kept, in percent.")] = 99.99,
     codebook: Annotated[
-        str, typer.Option(help="Uneven activation codes where they are needed: auto or never.")
+        str,
+        typer.Option(
+            help="Uneven activation codes where they are needed: auto, two-region, never."
+        ),
     ] = "auto",
     correction: Annotated[str, typer.Option(help="none, mean or moments.")] = "moments",
     recipe: Annotated[
-        str, typer.Option(help="rtn, gptq, adaround, distill, best, best-long, or a .toml file.")
+        str,
+        typer.Option(
+            help="rtn, gptq, adaround, repapq, taskq, distill, best, best-long, or a .toml file."
+        ),
     ] = "rtn",
+    blocks: Annotated[
+        str | None,
+        typer.Option(help="Where blocks end, instead of those found: NAME,NAME,… or a .toml file."),
+    ] = None,
     minutes: Annotated[
         float | None, typer.Option(help="Most that the recipe may take: fewer training steps.")
     ] = None,
@@ -101,6 +111,7 @@ def quantize(
         "codebook": codebook,
         "correction": correction,
         "recipe": recipe,
+        "blocks": blocks,
         "minutes": minutes,
         "device": device,
         "layers": layer or [],

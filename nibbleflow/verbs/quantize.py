@@ -61,6 +61,7 @@ def quantize(
     codebook: str = "auto",
     correction: str = "moments",
     recipe: str = "rtn",
+    blocks: str | None = None,
     minutes: float | None = None,
     device: str = "cpu",
     layers: Sequence[str] = (),
@@ -97,13 +98,15 @@ def quantize(
         weight_clip: ``auto``, ``minmax`` or ``mse``.
         observer: ``auto``, ``minmax``, ``percentile`` or ``mse``.
         percentile: Share kept by the percentile observer, in percent.
-        codebook: ``auto`` (for tensors whose even steps would cost the outputs too much) or
-            ``never``.
+        codebook: ``auto`` (for tensors whose even steps would cost the outputs too much),
+            ``two-region`` (the same, in two regions of even steps at 4 bits) or ``never``.
         correction: ``none``, ``mean`` or ``moments``; ``none`` also leaves the channels beside
             depthwise convolutions as uneven as they are.
         recipe: What wins accuracy back: ``rtn`` (round to nearest, and the correction), ``gptq``,
-            ``adaround``, ``distill``, ``best``, ``best-long``, or a TOML file of stages. Stages
-            correct by themselves. An interrupted run goes on when it is started again.
+            ``adaround``, ``repapq`` (block by block), ``taskq`` (for detectors), ``distill``,
+            ``best``, ``best-long``, or a TOML file of stages. Stages correct by themselves. An interrupted run goes on when it is started again.
+        blocks: Where blocks end, for recipes that go block by block: names with commas between
+            them, or a TOML file; ``None`` finds blocks by structure.
         minutes: Most that the recipe's stages may take; it lowers the number of training steps,
             which the notes name.
         device: Where stages run: ``cpu`` or ``cuda``.
@@ -144,8 +147,13 @@ def quantize(
         raise InputFileError(
             f"--minutes limits a recipe, and '{recipe}' has no stage; leave it out"
         )
+    if blocks is not None and not chosen.has_blocks:
+        raise InputFileError(
+            f"--blocks is for recipes that go block by block, and '{recipe}' does not; leave it "
+            "out, or choose repapq or taskq"
+        )
     work = recipe_folder(Path(output)) if chosen.active else None
-    options = RunOptions(work, device, minutes, progress_bar)
+    options = RunOptions(work, device, minutes, progress_bar, blocks)
     if weights_only:
         size = _pair(image_size)
         return quantize_weights_only(

@@ -23,6 +23,7 @@ from quant.ptq.formats import FormatPlan, format_of, owner_steps
 from quant.ptq.importance import output_importance
 from quant.ptq.observers import RealRange
 from quant.ptq.settings import MAX_WEIGHT_BITS, QuantizeSettings
+from quant.ptq.sparsecodes import fit_two_region, outlier_error
 from quant.ptq.steps import Step
 
 Images = npt.NDArray[np.float32]
@@ -31,6 +32,10 @@ Images = npt.NDArray[np.float32]
 # are replaced; a codebook at a quarter of it needs no wider grid.
 COSTLY = 2e-4
 GOOD_SHARE = 0.25
+# Two-region codes are for tensors of at most so many bits: of more, their upper half is too coarse.
+TWO_REGION_BITS = 4
+# What dense codes with rare outliers would do is told with this share of outliers.
+OUTLIER_SHARE = 0.01
 # A table has two bits more than a codebook's entry is wide (at most 16), so it doubles with every
 # bit; here it must still be finer than the codebook's smallest step.
 WIDEST = 15
@@ -77,7 +82,8 @@ def choose_codebooks(
         settings: ``codebook`` may forbid all.
         images: float32 [N, C, H, W] calibration images; the first few are run again.
     """
-    candidates = _candidates(graph, steps, plan, statistics) if settings.codebook == "auto" else ()
+    allowed = settings.codebook != "never"
+    candidates = _candidates(graph, steps, plan, statistics) if allowed else ()
     if not any(c.widest for c in candidates):  # no activation table: nothing to gain here
         return plan
     makers = {m for c in candidates for m in c.makers}
@@ -90,6 +96,7 @@ def choose_codebooks(
     if max(evens) <= COSTLY:  # nothing stands out: leave a good plan alone
         return plan
     chosen: list[tuple[float, str]] = []
+    regions: list[tuple[float, float, float]] = []
     for candidate, histogram, even in zip(candidates, histograms, evens, strict=True):
         first = candidate.names[0]
         bits = formats[first].bits
@@ -101,15 +108,22 @@ def choose_codebooks(
                 least = error
                 for name in candidate.names:
                     formats[name] = clipped.with_channels(formats[name].channels)
-        if least <= COSTLY or not candidate.widest:
+        sparse = settings.codebook == "two-region" and bits <= TWO_REGION_BITS
+        if not candidate.widest or (least <= COSTLY and not sparse):
             continue
-        book = fit_codebook(histogram, bits, candidate.widest, COSTLY * GOOD_SHARE)
+        if sparse:
+            book = fit_two_region(histogram, bits, candidate.widest)
+        else:
+            book = fit_codebook(histogram, bits, candidate.widest, COSTLY * GOOD_SHARE)
         if book is None or book.error >= least:
             continue
+        if sparse:
+            regions.append((least, book.error, outlier_error(histogram, bits, OUTLIER_SHARE)))
         for name in candidate.names:
             formats[name] = book.format(formats[name].channels)
         chosen.append((least, _words(first, least, book)))
-    return replace(plan, formats=formats, notes=(*plan.notes, *_note(chosen)))
+    notes = (*plan.notes, *(_region_note(regions, chosen) if regions else _note(chosen)))
+    return replace(plan, formats=formats, notes=notes)
 
 
 def _candidates(
@@ -208,5 +222,29 @@ def _note(chosen: list[tuple[float, str]]) -> tuple[str, ...]:
     return (
         f"{len(words)} tensors decode through a codebook, since even steps alone would bring the "
         f"outputs' SQNR below {_decibels(COSTLY):.0f} dB: {', '.join(words[:NAMED_IN_NOTE])}"
+        + (f" and {more} more" if more > 0 else ""),
+    )
+
+
+def _region_note(
+    regions: list[tuple[float, float, float]], chosen: list[tuple[float, str]]
+) -> tuple[str, ...]:
+    """Say where two-region codes are and what they win, beside what rare outliers would.
+
+    Args:
+        regions: Per tensor, the errors of even steps, of its code, and of dense codes with
+            outliers.
+        chosen: Errors of even steps, and words for each tensor with a codebook.
+    """
+    even, code, outliers = (
+        float(np.mean([_decibels(errors[k]) for errors in regions])) for k in range(3)
+    )
+    words = [text for _, text in sorted(chosen, key=lambda c: -c[0])]
+    more = len(words) - NAMED_IN_NOTE
+    return (
+        f"{len(regions)} tensors have two-region codes; the outputs' SQNR with one of them alone "
+        f"rounded is {code:.1f} dB on average, {even:.1f} dB with even steps; dense codes with "
+        f"{OUTLIER_SHARE:.0%} outliers in 8 bits beside, which nothing here builds, would have "
+        f"{outliers:.1f} dB; decoded widths: {', '.join(words[:NAMED_IN_NOTE])}"
         + (f" and {more} more" if more > 0 else ""),
     )

@@ -67,6 +67,12 @@ class WeightedHistogram:
         other._counts[last] += self._counts[last + 1 :].sum()
         return other
 
+    def quantile(self, share: float) -> float:
+        """Return the value that a share of all weight lies at or below."""
+        cumulative = np.cumsum(self._counts)
+        place = int(np.searchsorted(cumulative, share * cumulative[-1]))
+        return self.low + self._step * min(place, BINS - 1)
+
     def error(self, levels: Floats) -> float:
         """Return the weighted squared error of rounding to the nearest of ascending levels."""
         weight, first, second = self._between(levels)

@@ -6,7 +6,7 @@ A source of a concat that has other readers and a much smaller range than its ne
 own finer format and is requantized on the way into the concat; all others are retargeted.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from quant.floatgraph import FloatConcat, FloatGraph, FloatInput, FloatMaxPool, FloatSplit
 from quant.floatgraph import FloatUpsample as FloatUp
@@ -142,6 +142,22 @@ def format_of(real: RealRange, bits: int, channels: int) -> TensorFormat:
     """
     scale, zero = uniform_grid(real, bits)
     return TensorFormat.plain(bits, scale, zero, channels)
+
+
+def merged_rows(plan: FormatPlan) -> FormatPlan:
+    """Return the plan with one range for all rows of a head output, as wide as the widest need.
+
+    Args:
+        plan: Its outputs may have row ranges.
+    """
+    formats = dict(plan.formats)
+    for name, fmt in plan.formats.items():
+        if not fmt.uniform:
+            top = (1 << fmt.bits) - 1
+            low = min(-r.zero_point * r.scale for r in fmt.ranges)
+            high = max((top - r.zero_point) * r.scale for r in fmt.ranges)
+            formats[name] = format_of(RealRange(low, high), fmt.bits, fmt.channels)
+    return replace(plan, formats=formats)
 
 
 class _Classes:

@@ -22,6 +22,7 @@ from quant.ptq.formats import owner_steps, plan_formats, row_stops_of
 from quant.ptq.lower import Lowering, dead_filters, decibels, edge_names
 from quant.ptq.lowered import visit_lowered
 from quant.ptq.observers import RealRange, uniform_grid
+from quant.ptq.recipes.blockstages import TaskQ
 from quant.ptq.recipes.images import ImageCodes, input_codes
 from quant.ptq.recipes.recipe import RTN, Recipe
 from quant.ptq.recipes.run import RunOptions, run_recipe
@@ -83,6 +84,7 @@ def quantize(
     Raises:
         QuantizationError: An override matches nothing, there is no image, or a layer does not fit.
     """
+    settings = _with_codes(settings, recipe)
     steps = plan_steps(graph)
     settings.check_patterns([s.name for s in owner_steps(steps)])
     row_stops = row_stops_of(steps, host, graph)
@@ -127,6 +129,13 @@ def quantize(
     name_of = {s.result: s.name for s in steps}
     outputs = tuple(tuple(name_of[t] for t in scale) for scale in host.outputs)
     return Quantized(lowered, replace(host, outputs=outputs), record)
+
+
+def _with_codes(settings: QuantizeSettings, recipe: Recipe) -> QuantizeSettings:
+    """Let a recipe choose the activations' codes where the user leaves it open."""
+    sparse = any(isinstance(stage, TaskQ) and stage.sparse for stage in recipe.active)
+    left_open = settings.codebook == "auto"
+    return replace(settings, codebook="two-region") if sparse and left_open else settings
 
 
 def input_format_of(host: HostSpec, channels: int) -> TensorFormat:

@@ -14,7 +14,7 @@ from quant.weights import Granularity
 
 WeightClip = Literal["auto", "minmax", "mse"]
 ObserverChoice = Literal["auto", "minmax", "percentile", "mse"]
-CodebookChoice = Literal["auto", "never"]
+CodebookChoice = Literal["auto", "two-region", "never"]
 Correction = Literal["none", "mean", "moments"]
 # From this many bits on, clipping costs more at the outliers than it gains in resolution.
 FULL_RANGE_WEIGHT_BITS = 6
@@ -107,7 +107,9 @@ class QuantizeSettings:
             costs the outputs less where codebooks are weighed.
         percentile: Share kept by the ``percentile`` observer, in percent.
         codebook: ``auto`` gives a tensor a codebook where even steps would cost the outputs too
-            much; ``never`` keeps even steps everywhere.
+            much; ``two-region`` does so too, but tensors of up to 4 bits get the two-region code
+            of ``quant.ptq.sparsecodes`` where its error is below that of even steps; ``never``
+            keeps even steps everywhere.
         correction: What compensates rounding and clipping without any training: ``none``; ``mean``
             (the mean error of the quantized weights moves into the bias); ``moments`` (per filter,
             gain and bias match the float network's mean and deviation, layer by layer).
@@ -150,7 +152,7 @@ class QuantizeSettings:
         self.weights_of(self.weight_bits)
         _need("--weight-clip", self.weight_clip, ("auto", "minmax", "mse"))
         _need("--observer", self.observer, ("auto", "minmax", "percentile", "mse"))
-        _need("--codebook", self.codebook, ("auto", "never"))
+        _need("--codebook", self.codebook, get_args(CodebookChoice))
         _need("--correction", self.correction, ("none", "mean", "moments"))
         if not 50.0 < self.percentile <= 100.0:
             raise QuantizationError(f"--percentile: {self.percentile} must be in (50, 100]")

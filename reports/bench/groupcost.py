@@ -29,7 +29,7 @@ from quant.ptq.weightquant import LayerGroups, Rounding, SchemeName
 from quant.samples import sample_conv
 from quant.schedule import Core, Folding
 from quant.weights import Granularity, Weights
-from reports.yosys import CellCounts, synthesise
+from reports.yosys import MEMORY_LUTS, XILINX, counted_resources, read_sources, synthesise
 
 SCHEMES: dict[SchemeName, int] = {"affine": 4, "symmetric": 4, "pwlq": 5}
 """Stored bits of each scheme."""
@@ -59,19 +59,20 @@ def pair_row(scheme: SchemeName, granularity: Granularity) -> dict[str, Any]:
     node, _ = sample_conv(1, CELL_CHANNELS, CELL_CHANNELS, weights=cell)
     geometry = conv_geometry(node, (CELL_CHANNELS, *PICTURE), FOLDING)
     logic, blocks = cell_counts(node, dsp=False), cell_counts(node, dsp=True)
+    used = counted_resources(blocks)
     return {
         "scheme": str(scheme),
         "granularity": str(granularity),
         "stored_bits_per_weight": round(weight_bits(weights) / weights.codes.size, 3),
         "multiplier_bits": weights.multiplier_bits,
         "tables": int(weights.tables.shape[0]),
-        "lut_without_dsp": logic.lut,
-        "ff_without_dsp": logic.ff,
-        "lut": blocks.lut,
-        "lutram": blocks.lutram,
-        "ff": blocks.ff,
-        "dsp": blocks.dsp,
-        "bram": blocks.bram,
+        "lut_without_dsp": counted_resources(logic).lut,
+        "ff_without_dsp": counted_resources(logic).ff,
+        "lut": used.lut,
+        "lutram": sum(blocks.get(kind, 0) for kind in MEMORY_LUTS),
+        "ff": used.ff,
+        "dsp": used.dsp,
+        "bram": sum(n for kind, n in blocks.items() if kind.startswith("RAMB")),
         "cycles_per_pixel": geometry.window_cycles,
         "latency_cycles": geometry.latency,
         "cores_a4": ", ".join(packed_cores(weights, 4)),
@@ -89,17 +90,19 @@ def quantized(scheme: SchemeName, granularity: Granularity, channels: int) -> We
     return LayerGroups(weight, granularity).quantize(rounding).weights
 
 
-def cell_counts(node: Conv, *, dsp: bool) -> CellCounts:
-    """Return what the cell of ``node`` becomes in Yosys, weights in logic."""
+def cell_counts(node: Conv, *, dsp: bool) -> dict[str, int]:
+    """Return what the cell of ``node`` becomes in Yosys, weights in logic.
+
+    (Yosys does not read the attribute by which the cells ask for DSP blocks or for logic.)
+    """
     _, source = sample_conv(1, CELL_CHANNELS, CELL_CHANNELS)
     cell = conv_cell(node, (CELL_CHANNELS, *PICTURE), source, FOLDING, "", "distributed")
     files: Mapping[str, str] = (
-        {"dut.sv": axis_top(cell, "dut")}
-        | dict(cell.files)
-        | {path.name: path.read_text(encoding="utf-8") for path in rtl_sources()}
+        {"dut.sv": axis_top(cell, "dut")} | dict(cell.files) | read_sources(rtl_sources())
     )
     with tempfile.TemporaryDirectory(prefix="nibbleflow-yosys-") as folder:
-        return synthesise(files, "dut", Path(folder), dsp=dsp)
+        flow = f"{XILINX} -noiopad -top dut" + ("" if dsp else " -nodsp")
+        return synthesise(Path(folder), files, "dut", flow)
 
 
 def packed_cores(weights: Weights, act_bits: int) -> list[Core]:

@@ -18,10 +18,10 @@ from hw.memories import mem_text
 from hw.packed_sources import dsp_ports, packed_sources
 from quant.errors import MismatchError, NibbleflowError, ToolError
 from reports.bench.record import Row
-from reports.bench.yosys import lut_counts, place_and_route, synthesise
+from reports.nextpnr import place_and_route
+from reports.yosys import XILINX, counted_resources, read_sources, synthesise
 from sim.packed import PackedCore, check_core
 
-XILINX = "synth_xilinx -family xcup -flatten"
 ECP5 = "synth_ecp5 -nodsp"
 OUTPUTS = 1_000_000
 SEED = 3
@@ -69,7 +69,7 @@ def core_rows(folder: Path) -> list[Row]:
         nibbles = 2 if core.act_bits > 4 else 1
         blocks = core.pe * core.simd * nibbles // (2 if core.kind == "outer4" else 1)
         macs = core.pe * core.simd * core.columns * core.pixels
-        sources = [*packed_sources(), dsp_ports()]
+        sources = read_sources([*packed_sources(), dsp_ports()])
         top = f"nf_mac_{core.kind}"
         cells = synthesise(folder / name, sources, f"{top} {options}", f"{XILINX} -top {top}")
         if cells.get("DSP48E2", 0) != blocks:
@@ -88,32 +88,31 @@ def core_rows(folder: Path) -> list[Row]:
 
 def core_row(name: str, macs: int, cells: dict[str, int]) -> Row:
     """Return the figures of one core; memories and shift registers count as lookup tables."""
-    logic, memory = lut_counts(cells)
-    dsp = cells.get("DSP48E2", 0)
+    used = counted_resources(cells)
+    dsp = used.dsp
     return {
         "name": name,
         "macs_per_cycle": macs,
-        "lut": logic + memory,
-        "memory_lut": memory,
-        "ff": sum(n for kind, n in cells.items() if kind.startswith("FD")),
+        "lut": used.all_luts,
+        "memory_lut": used.lutram_luts,
+        "ff": used.ff,
         "dsp": dsp,
-        "lut_per_mac": round((logic + memory) / macs, 3),
+        "lut_per_mac": round(used.all_luts / macs, 3),
         "mac_per_dsp": round(macs / dsp, 3) if dsp else None,
     }
 
 
 def plain_cells(folder: Path, top: str, flow: str, operand_bits: int) -> dict[str, int]:
     """Synthesise a plain core with symmetric four-bit weights; return its cells."""
-    folder.mkdir(parents=True, exist_ok=True)
     table = mem_text([(np.arange(16) - 8, operand_bits)])
-    (folder / "decode.mem").write_text(table, encoding="utf-8")
     names = ("nf_mac_plain", "nf_adder_tree", "nf_table")
     sources = [path for path in rtl_sources() if path.stem in names]
     if top.startswith("nf_serial"):
         sources += sorted(RTL.glob("*.sv"))
     else:
         top += ' -GTableFile="decode.mem"'
-    return synthesise(folder, sources, top, flow)
+    files = read_sources(sources) | {"decode.mem": table}
+    return synthesise(folder, files, top, flow)
 
 
 def exact_rows(folder: Path) -> list[Row]:

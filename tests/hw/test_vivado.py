@@ -118,7 +118,8 @@ if {{[catch {{source {{{here / name}}}}} message]}} {{ puts "error: $message" }}
 def test_scripts_are_complete_tcl(project, board):
     files = vivado_files(design_of(project, board))
     scripts = [name for name in files if name.endswith((".tcl", ".xdc"))]
-    zynq = board is not None and vivado_board(find_device(board)).processing_system is not None
+    known = None if board is None else vivado_board(find_device(board))
+    zynq = known is not None and known.processing_system is not None
     assert ("block_design.tcl" in scripts) == zynq
     for name in scripts:
         assert tcl(f"puts [info complete {{{files[name]}}}]").strip() == "1", name
@@ -129,7 +130,11 @@ def test_scripts_are_complete_tcl(project, board):
 
 def test_boards_are_those_of_the_plans():
     for device in DEVICES.values():
-        assert vivado_board(device).part.startswith(device.part)
+        board = vivado_board(device)
+        if device.family == "ecp5":
+            assert board is None
+        else:
+            assert board.part.startswith(device.part)
 
 
 def test_clock(project):
@@ -335,7 +340,7 @@ def test_makefile_says_what_is_missing(project, tmp_path):
     done = make("bitstream")
     assert done.returncode != 0
     assert (
-        "error: u250 has no processors on its chip; take the IP into an own system" in done.stdout
+        "error: there is no example system for u250; take the IP into an own one" in done.stdout
     )
     # A stand-in for Vivado sees the script and the part.
     done = make("synth", "VIVADO=echo", "PART=xc7z020clg400-1")

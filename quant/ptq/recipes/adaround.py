@@ -59,7 +59,7 @@ def adaround(
     with torch.enable_grad():
         for number in range(iterations):
             adam.zero_grad()
-            choice = _rectified(logits)
+            choice = rectified(logits)
             error = low + choice * span
             loss = (_squares(error, hessian) * relative).sum()
             if number >= free:
@@ -70,10 +70,11 @@ def adaround(
             loss.backward()  # type: ignore[no-untyped-call]
             adam.step()
     with torch.no_grad():
-        return torch.where(_rectified(logits) >= 0.5, above, below)
+        return torch.where(rectified(logits) >= 0.5, above, below)
 
 
-def _rectified(logits: torch.Tensor) -> torch.Tensor:
+def rectified(logits: torch.Tensor) -> torch.Tensor:
+    """Return how far each weight is drawn up, 0..1, from its logit."""
     stretched = torch.sigmoid(logits) * (STRETCH_HIGH - STRETCH_LOW) + STRETCH_LOW
     return stretched.clamp(0.0, 1.0)
 

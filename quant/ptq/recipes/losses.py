@@ -104,14 +104,14 @@ def _head_loss(host: HostSpec, made: torch.Tensor, wanted: torch.Tensor) -> torc
         if host.decode != "yolox":
             boxes, wanted_boxes = 2 * boxes.sigmoid(), 2 * wanted_boxes.sigmoid()
         scores, wanted_scores = made[:, 5:], wanted[:, 5:]
-        certain = _divergence(made[:, 4], wanted[:, 4]).sum()
+        certain = divergence(made[:, 4], wanted[:, 4]).sum()
     total = confidence.sum() + 1.0
     box = (F.l1_loss(boxes, wanted_boxes, reduction="none").mean(dim=1) * confidence).sum()
-    score = (_divergence(scores, wanted_scores).sum(dim=1) * confidence).sum()
+    score = (divergence(scores, wanted_scores).sum(dim=1) * confidence).sum()
     return (BOX_WEIGHT * box + certain + score) / total
 
 
-def _divergence(made: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
+def divergence(made: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
     """Return the divergence of the probabilities of logits, >= 0, 0 where they are equal."""
     aim = wanted.sigmoid()
     own = F.binary_cross_entropy_with_logits(wanted, aim, reduction="none")

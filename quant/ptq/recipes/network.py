@@ -5,7 +5,7 @@ It computes what ``FakeQuantExecutor`` computes, from the float network and the 
 instead of a finished integer graph, so that it exists before lowering and has gradients.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 import torch
@@ -55,17 +55,16 @@ class FormattedNetwork:
         self.steps = steps
         self.device = device
         self._plan = plan
+        self.classes = plan.classes if plan is not None else ()
         self._still = torch.zeros((), device=device)
         self._class_of: dict[str, int] = {}
-        for number, names in enumerate(plan.classes if plan is not None else ()):
+        for number, names in enumerate(self.classes):
             self._class_of.update(dict.fromkeys(names, number))
         self.result_of = {s.name: s.result for s in steps}
         name_of = {s.result: s.name for s in steps}
         self.sources_of = {s.name: tuple(name_of[t] for t in float_sources_of(s.op)) for s in steps}
         self.freed_after = last_readers([(s.name, self.sources_of[s.name]) for s in steps])
-        self.stretches: list[torch.Tensor] = [
-            self._still.clone() for _ in (plan.classes if plan is not None else ())
-        ]
+        self.stretches: list[torch.Tensor] = [self._still.clone() for _ in self.classes]
 
     def apply(
         self,
@@ -124,6 +123,11 @@ class FormattedNetwork:
             visit(step.name, value)
             for name in self.freed_after[step.name]:
                 del values[name]
+
+    def rounding_steps(self, names: Iterable[str]) -> tuple[str, ...]:
+        """Return those of some steps that round their values; the others hand them on."""
+        ops = {s.name: s.op for s in self.steps}
+        return tuple(name for name in names if isinstance(ops[name], _ROUNDING))
 
     def stretched_plan(self, stretches: list[float]) -> FormatPlan | None:
         """Return the plan with every class's scale multiplied by ``exp`` of its stretch."""

@@ -22,6 +22,8 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from quant.errors import InputFileError, QuantizationError
+from quant.ptq.recipes.blockstages import RepApq, TaskQ
+from quant.ptq.recipes.ranges import one_of, within
 
 Gain = Literal["none", "moments", "least-squares"]
 Targets = Literal["own", "float"]
@@ -80,9 +82,9 @@ class Gptq:
     def __post_init__(self) -> None:
         """Check the fields."""
         _check_layerwise("gptq", self.images, self.columns, self.gain)
-        _within("gptq", "damping", self.damping, 1e-6, 1.0)
-        _within("gptq", "block", self.block, 1, 4096)
-        _one_of("gptq", "targets", self.targets, TARGETS)
+        within("gptq", "damping", self.damping, 1e-6, 1.0)
+        within("gptq", "block", self.block, 1, 4096)
+        one_of("gptq", "targets", self.targets, TARGETS)
 
 
 @dataclass(frozen=True)
@@ -114,11 +116,11 @@ class AdaRound:
     def __post_init__(self) -> None:
         """Check the fields."""
         _check_layerwise("adaround", self.images, self.columns, self.gain)
-        _within("adaround", "damping", self.damping, 1e-6, 1.0)
-        _within("adaround", "iterations", self.iterations, 1, 100_000)
-        _within("adaround", "rate", self.rate, 1e-6, 1.0)
-        _within("adaround", "pull", self.pull, 0.0, 100.0)
-        _one_of("adaround", "targets", self.targets, TARGETS)
+        within("adaround", "damping", self.damping, 1e-6, 1.0)
+        within("adaround", "iterations", self.iterations, 1, 100_000)
+        within("adaround", "rate", self.rate, 1e-6, 1.0)
+        within("adaround", "pull", self.pull, 0.0, 100.0)
+        one_of("adaround", "targets", self.targets, TARGETS)
 
 
 @dataclass(frozen=True)
@@ -153,22 +155,24 @@ class Distill:
 
     def __post_init__(self) -> None:
         """Check the fields."""
-        _within("distill", "steps", self.steps, 1, 1_000_000)
-        _within("distill", "batch", self.batch, 1, 256)
-        _within("distill", "crop", self.crop, 0.1, 1.0)
+        within("distill", "steps", self.steps, 1, 1_000_000)
+        within("distill", "batch", self.batch, 1, 256)
+        within("distill", "crop", self.crop, 0.1, 1.0)
         for name in ("weight_rate", "scale_rate", "bias_rate", "range_rate"):
-            _within("distill", name, getattr(self, name), 0.0, 0.1)
-        _within("distill", "feature", self.feature, 0.0, 100.0)
-        _within("distill", "save_every", self.save_every, 1, 1_000_000)
-        _within("distill", "seed", self.seed, 0, 2**31 - 1)
+            within("distill", name, getattr(self, name), 0.0, 0.1)
+        within("distill", "feature", self.feature, 0.0, 100.0)
+        within("distill", "save_every", self.save_every, 1, 1_000_000)
+        within("distill", "seed", self.seed, 0, 2**31 - 1)
 
 
 Layerwise = Nearest | Gptq | AdaRound
-Stage = Layerwise | Distill
+Stage = Layerwise | RepApq | TaskQ | Distill
 KINDS: dict[str, type[Stage]] = {
     "nearest": Nearest,
     "gptq": Gptq,
     "adaround": AdaRound,
+    "repapq": RepApq,
+    "taskq": TaskQ,
     "distill": Distill,
 }
 
@@ -198,7 +202,7 @@ class Recipe:
         """
         seen: list[str] = []
         for stage in self.active:
-            if not isinstance(stage, Distill) and seen:
+            if isinstance(stage, Layerwise) and seen:
                 raise QuantizationError(
                     f"recipe '{self.name}': '{kind_of(stage)}' after '{seen[-1]}' would start from "
                     "the float weights again; put it first and disable the other"
@@ -209,6 +213,11 @@ class Recipe:
     def active(self) -> tuple[Stage, ...]:
         """The stages that run."""
         return tuple(stage for stage in self.stages if stage.enabled)
+
+    @property
+    def has_blocks(self) -> bool:
+        """Whether a stage that runs goes block by block."""
+        return any(isinstance(stage, RepApq | TaskQ) for stage in self.active)
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields as JSON values."""
@@ -270,23 +279,9 @@ def _article(wanted: type) -> str:
 
 
 def _check_layerwise(kind: str, images: int, columns: int, gain: str) -> None:
-    _within(kind, "images", images, 1, 100_000)
-    _within(kind, "columns", columns, 1, 10_000_000)
-    _one_of(kind, "gain", gain, GAINS)
-
-
-def _within(kind: str, name: str, value: float, low: float, high: float) -> None:
-    if not low <= value <= high:
-        raise QuantizationError(
-            f"recipe stage '{kind}': {name} {value} is out of range; choose {low} to {high}"
-        )
-
-
-def _one_of(kind: str, name: str, value: str, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise QuantizationError(
-            f"recipe stage '{kind}': {name} '{value}' is not available; choose {', '.join(allowed)}"
-        )
+    within(kind, "images", images, 1, 100_000)
+    within(kind, "columns", columns, 1, 10_000_000)
+    one_of(kind, "gain", gain, GAINS)
 
 
 # Below the checks that making a stage runs.
@@ -296,6 +291,8 @@ RECIPES: dict[str, Recipe] = {
         Recipe("rtn", ()),
         Recipe("gptq", (Gptq(),)),
         Recipe("adaround", (AdaRound(),)),
+        Recipe("repapq", (Gptq(), RepApq())),
+        Recipe("taskq", (Gptq(), TaskQ())),
         Recipe("distill", (Nearest(), Distill())),
         Recipe("best", (Gptq(), Distill())),
         Recipe("best-long", (Gptq(images=64, columns=40_000), Distill(steps=6000))),

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import assert_never
 
 import numpy as np
 import numpy.typing as npt
@@ -14,13 +15,16 @@ import torch
 from quant.errors import QuantizationError
 from quant.floatgraph import FloatConv, FloatGraph, FloatLinear
 from quant.hostspec import HostSpec
-from quant.ptq.formats import FormatPlan
+from quant.ptq.formats import FormatPlan, merged_rows
 from quant.ptq.lower import edge_names, least_scale
+from quant.ptq.recipes.blockchoice import chosen_blocks
+from quant.ptq.recipes.blockstages import RepApq, TaskQ
+from quant.ptq.recipes.blockwise import BlockwisePass
 from quant.ptq.recipes.distill import Distillation
 from quant.ptq.recipes.images import ImageCodes
 from quant.ptq.recipes.layerwise import LayerTask, LayerwisePass
 from quant.ptq.recipes.network import FormattedNetwork
-from quant.ptq.recipes.recipe import Distill, Recipe
+from quant.ptq.recipes.recipe import AdaRound, Distill, Gptq, Nearest, Recipe
 from quant.ptq.recipes.solution import Calibrated, LayerSolution
 from quant.ptq.recipes.workspace import Workspace, task_key
 from quant.ptq.schemes.setting import quantize_layer
@@ -45,12 +49,15 @@ class RunOptions:
         device: ``cpu`` or ``cuda``.
         minutes: Limit of the whole recipe; the number of training steps follows from it.
         bars: Shows progress.
+        blocks: Where blocks end, for the stages that have blocks: names with commas between them,
+            or a TOML file; ``None`` finds blocks by structure.
     """
 
     folder: Path | None = None
     device: str = "cpu"
     minutes: float | None = None
     bars: Bars = no_bars
+    blocks: str | None = None
 
     def __post_init__(self) -> None:
         """Check the fields.
@@ -90,33 +97,61 @@ def run_recipe(
 
     Returns:
         Layers and formats.
+
+    Raises:
+        InputFileError: The file of blocks cannot be read.
+        QuantizationError: A block cannot be.
     """
     deadline = None if options.minutes is None else time.monotonic() + 60.0 * options.minutes
     device = torch.device(options.device)
     facts = {"recipe": recipe.to_json(), "settings": settings.to_json(), "host": host.to_json()}
+    blocks = chosen_blocks(graph, steps, options.blocks)
     words = [repr(plan), options.device, f"{torch.get_num_threads()} threads", torch.__version__]
+    words.append(repr(blocks))
     workspace = Workspace(options.folder, task_key(graph, images.codes, facts, words))
     tasks = _Tasks(graph, steps, plan, settings)
-    found = Calibrated(tasks.nearest(), plan) if isinstance(recipe.active[0], Distill) else None
+    found: Calibrated | None = None
     notes: list[str] = []
     for number, stage in enumerate(recipe.active):
-        network = FormattedNetwork(graph, steps, plan if found is None else found.plan, device)
-        if isinstance(stage, Distill):
-            if found is None:
-                raise TypeError("a distillation starts from layers")
-            work = Distillation(network, host, stage, found.layers, images)
-            found, told = work.run(workspace, number, options.bars, deadline)
-            notes.append(
-                f"distilled {told.steps} steps of {stage.batch} images; loss {told.first_loss:.4g} "
-                f"at first, {told.last_loss:.4g} at last"
-            )
-        else:
-            task = LayerwisePass(network, stage, number, tasks.of, workspace)
-            layers = task.run(images, options.bars, options.folder)
-            found = Calibrated(layers, plan)
+        match stage:
+            case Nearest() | Gptq() | AdaRound():
+                network = FormattedNetwork(graph, steps, plan, device)
+                task = LayerwisePass(network, stage, number, tasks.of, workspace)
+                found = Calibrated(task.run(images, options.bars, options.folder), plan)
+            case RepApq() | TaskQ():
+                start = found or Calibrated(tasks.nearest(), plan)
+                formats = start.plan
+                if isinstance(stage, TaskQ) and not stage.stahq and formats is not None:
+                    formats = merged_rows(formats)
+                network = FormattedNetwork(graph, steps, formats, device)
+                blockwise = BlockwisePass(network, host, stage, blocks, start.layers)
+                limit = _share_of(deadline, len(recipe.active) - number)
+                found = blockwise.run(
+                    images, workspace, number, options.bars, options.folder, limit
+                )
+                notes += found.notes
+            case Distill():
+                start = found or Calibrated(tasks.nearest(), plan)
+                network = FormattedNetwork(graph, steps, start.plan, device)
+                work = Distillation(network, host, stage, start.layers, images)
+                found, told = work.run(workspace, number, options.bars, deadline)
+                notes.append(
+                    f"distilled {told.steps} steps of {stage.batch} images; loss "
+                    f"{told.first_loss:.4g} at first, {told.last_loss:.4g} at last"
+                )
+            case _:
+                assert_never(stage)
     if found is None:
         raise TypeError(f"recipe '{recipe.name}' has no stage to run")
     return Calibrated(found.layers, found.plan, tuple(notes))
+
+
+def _share_of(deadline: float | None, stages: int) -> float | None:
+    """Return when a stage must be done that leaves as much time to each of those behind it."""
+    if deadline is None:
+        return None
+    now = time.monotonic()
+    return now + (deadline - now) / stages
 
 
 class _Tasks:

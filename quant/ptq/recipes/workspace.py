@@ -92,11 +92,17 @@ class Workspace:
 
     def load_training(self, stage: int) -> dict[str, Any] | None:
         """Return the last saved training state of a stage."""
-        file = self._file(stage, "training", ".pt")
-        if file is None or not file.is_file():
-            return None
-        state: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
-        return state
+        return _state(self._file(stage, "training", ".pt"))
+
+    def load_unit(self, stage: int, name: str) -> dict[str, Any] | None:
+        """Return what a stage kept of a finished unit beside its layers."""
+        return _state(self._file(stage, f"unit {name}", ".pt"))
+
+    def save_unit(self, stage: int, name: str, state: Mapping[str, Any]) -> None:
+        """Keep what belongs to a finished unit beside its layers: numbers, lists and mappings."""
+        file = self._file(stage, f"unit {name}", ".pt")
+        if file is not None:
+            _whole(file, lambda path: torch.save(dict(state), path))
 
     def save_training(self, stage: int, state: Mapping[str, Any]) -> None:
         """Keep a training state: tensors, numbers, lists and mappings of them."""
@@ -135,6 +141,13 @@ def task_key(
     for text in extra:
         digest.update(text.encode())
     return digest.hexdigest()
+
+
+def _state(file: Path | None) -> dict[str, Any] | None:
+    if file is None or not file.is_file():
+        return None
+    state: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
+    return state
 
 
 def _whole(file: Path, write: Callable[[Path], None]) -> None:

@@ -1,0 +1,25 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Estimates of what hardware takes of a device, before any synthesis.
+
+    resources(cell)                        any cell: lookup tables, flip-flops, DSP blocks, memories
+    module_resources(module, parameters)   the same from parameters, before memory files exist
+    memory_resources(bits, depth, kind, role)   exact counts of one memory
+
+Lookup tables and flip-flops are fitted to Yosys, which is not Vivado.
+"""
+
+from hw.estimate.memory import MemoryKind, MemoryRole, memory_resources
+from hw.estimate.model import BASIS, coefficients_version, module_resources, resources
+from hw.estimate.primitives import Resources, total
+
+__all__ = [
+    "BASIS",
+    "MemoryKind",
+    "MemoryRole",
+    "Resources",
+    "coefficients_version",
+    "memory_resources",
+    "module_resources",
+    "resources",
+    "total",
+]

@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The priced model: from a cell's parameters to the resources it will take.
+
+Prices are fitted to runs of Yosys ``synth_xilinx -family xcup`` and kept, with their version, in
+``coefficients.json`` (``python -m reports.bench.estimatefit`` writes it). Yosys is not Vivado: its
+lookup tables are those of one open flow, good for comparing plans with each other.
+"""
+
+import json
+from collections.abc import Mapping
+from functools import cache
+from importlib.resources import files
+from typing import Any, NamedTuple
+
+from hw.cell import Cell, Parameter
+from hw.estimate.cells import cell_kind, cell_work
+from hw.estimate.primitives import Resources
+from hw.estimate.work import FF_FEATURES, LUT_FEATURES
+
+COEFFICIENTS = "coefficients.json"
+BASIS = "estimated from Yosys, not Vivado"
+"""What every table of estimates says."""
+
+
+class Prices(NamedTuple):
+    """Prices of one kind of cell.
+
+    Attributes:
+        lut: Feature and lookup tables per unit of it.
+        ff: Feature and flip-flops per unit of it.
+    """
+
+    lut: tuple[tuple[str, float], ...]
+    ff: tuple[tuple[str, float], ...]
+
+
+def resources(cell: Cell) -> Resources:
+    """Return the estimated resources of any cell.
+
+    Memories and DSP blocks follow from shapes, lookup tables and flip-flops from the fit.
+
+    Raises:
+        PlanError: There is no estimate for its module.
+    """
+    return module_resources(cell.module, cell.parameters)
+
+
+def module_resources(module: str, parameters: Mapping[str, Parameter]) -> Resources:
+    """Return the estimated resources of an instance, before its memory files are made.
+
+    Args:
+        module: Name of the module, as ``Cell.module``.
+        parameters: As ``Cell.parameters``; of file names only whether they are empty counts.
+
+    Raises:
+        PlanError: There is no estimate for the module.
+    """
+    work = cell_work(module, parameters)
+    prices = _prices()[cell_kind(module, parameters)]
+    lut = sum(price * getattr(work, name) for name, price in prices.lut)
+    ff = sum(price * getattr(work, name) for name, price in prices.ff)
+    return Resources(
+        lut=round(lut),
+        ff=round(ff),
+        dsp=work.dsp,
+        bram18=work.bram18,
+        uram=work.uram,
+        lutram_luts=work.lutram_luts,
+    )
+
+
+def coefficients_version() -> int:
+    """Return the version of the fitted prices."""
+    return int(_read()["version"])
+
+
+@cache
+def _prices() -> dict[str, Prices]:
+    found: dict[str, dict[str, dict[str, float]]] = _read()["kinds"]
+    return {
+        kind: Prices(
+            tuple((n, v["lut"][n]) for n in LUT_FEATURES if v["lut"].get(n)),
+            tuple((n, v["ff"][n]) for n in FF_FEATURES if v["ff"].get(n)),
+        )
+        for kind, v in found.items()
+    }
+
+
+@cache
+def _read() -> dict[str, Any]:
+    text = (files("hw.estimate") / COEFFICIENTS).read_text(encoding="utf-8")
+    found: dict[str, Any] = json.loads(text)
+    return found
