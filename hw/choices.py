@@ -11,6 +11,7 @@ from typing import assert_never
 
 from hw.cells import node_cell
 from hw.conv_cell import linear_as_conv
+from hw.core_cost import LUTS_PER_BLOCK
 from hw.divisors import divisors
 from hw.foldings import Option, conv_options
 from hw.geometry import conv_geometry
@@ -31,7 +32,7 @@ from quant.nodes import (
     Split,
     Upsample,
 )
-from quant.schedule import Folding
+from quant.schedule import Core, Folding
 
 _ACCUMULATOR_COST = 32
 _REQUANTIZER_COST = 256
@@ -43,7 +44,7 @@ class Choice:
     """One folding of one node.
 
     Attributes:
-        folding: PE and SIMD.
+        folding: PE, SIMD and core.
         in_lanes: Channels of a beat of every input; 0 for the graph's input.
         out_lanes: Channels of a beat of the output.
         cost: What the node costs with it.
@@ -55,12 +56,29 @@ class Choice:
     cost: int
 
 
-def layer_options(graph: QGraph, node: Conv | Linear) -> list[Option]:
-    """Return the foldings of a layer with weights by rising multiply-accumulates per cycle."""
+@dataclass(frozen=True)
+class CoreAim:
+    """Which cores a plan may take.
+
+    Attributes:
+        cores: Cores to choose from, per layer by cost; one core: every layer must take it.
+        luts_per_block: Lookup tables that a DSP block is worth.
+    """
+
+    cores: tuple[Core, ...] = ("plain_lut",)
+    luts_per_block: int = LUTS_PER_BLOCK
+
+
+def layer_options(graph: QGraph, node: Conv | Linear, aim: CoreAim) -> list[Option]:
+    """Return the foldings of a layer with weights by rising cost.
+
+    Raises:
+        PlanError: No core builds the layer.
+    """
     in_shape = graph.shapes[node.source]
-    return conv_options(
-        node if isinstance(node, Conv) else linear_as_conv(node, in_shape), in_shape
-    )
+    conv = node if isinstance(node, Conv) else linear_as_conv(node, in_shape)
+    source = graph.formats[node.source]
+    return conv_options(conv, in_shape, source, aim.cores, aim.luts_per_block)
 
 
 def lanes_of(graph: QGraph, node: Node) -> tuple[int, ...]:
@@ -92,21 +110,21 @@ def fastest_interval(graph: QGraph, node: Node) -> int:
     return lanes_interval(graph, node, lanes_of(graph, node)[-1])
 
 
-def node_choices(graph: QGraph, node: Node, target: int) -> list[Choice]:
+def node_choices(graph: QGraph, node: Node, target: int, aim: CoreAim = CoreAim()) -> list[Choice]:
     """Return the foldings of ``node`` that take a frame in ``target`` cycles, cheapest first.
 
-    A layer with weights keeps to the fewest multiply-accumulates per cycle.
+    A layer with weights keeps to the core and the products per cycle that cost least.
 
     Raises:
         PlanError: Not even the fastest folding keeps the target.
     """
     match node:
         case Conv() | Linear():
-            found = [o for o in layer_options(graph, node) if o.interval <= target]
+            options = layer_options(graph, node, aim)
+            found = [o for o in options if o.interval <= target]
             if not found:
-                fastest = min(o.interval for o in layer_options(graph, node))
-                raise _too_slow(node.name, target, fastest)
-            choices = [_layer_choice(graph, node, o) for o in found if o.macs == found[0].macs]
+                raise _too_slow(node.name, target, min(o.interval for o in options))
+            choices = [_layer_choice(graph, node, o) for o in found if o.cost == found[0].cost]
         case _:
             lanes = lanes_of(graph, node)
             least = next((n for n in lanes if lanes_interval(graph, node, n) <= target), None)
@@ -137,13 +155,13 @@ def converter_cost(lanes: int, other: int, bits: int) -> int:
 def _layer_choice(graph: QGraph, node: Conv | Linear, option: Option) -> Choice:
     in_shape = graph.shapes[node.source]
     conv = node if isinstance(node, Conv) else linear_as_conv(node, in_shape)
-    g = conv_geometry(conv, in_shape, option.folding)
+    g = conv_geometry(conv, in_shape, option.folding, graph.formats[node.source])
     cost = (
-        g.pe * _ACCUMULATOR_COST
+        g.pe * g.pixels * _ACCUMULATOR_COST
         + g.requant_lanes * _REQUANTIZER_COST
         + g.in_lanes * graph.formats[node.source].bits
     )
-    return Choice(option.folding, g.in_lanes, g.pe, cost)
+    return Choice(option.folding, g.in_lanes, g.out_lanes, cost)
 
 
 def _too_slow(name: str, target: int, fastest: int) -> PlanError:

@@ -13,7 +13,7 @@ from quant.schedule import Folding
 
 
 def rtl_sources() -> tuple[Path, ...]:
-    """Return the hand-written cells, sorted by name; every emitted top needs them.
+    """Return the hand-written cells, sorted by path; every emitted top needs them.
 
     Packed cores instantiate the device's ``DSP48E2``, which is not among them: simulation adds
     ``hw.packed_sources.dsp_model()``, Yosys ``dsp_ports()``, vendors' tools have it.
@@ -21,7 +21,7 @@ def rtl_sources() -> tuple[Path, ...]:
     folder = resources.files("hw") / "rtl"
     cells = [*folder.iterdir(), *(folder / "packed").iterdir()]
     found = (Path(str(f)) for f in cells if f.name.endswith(".sv"))
-    return tuple(sorted(found, key=lambda path: path.name))
+    return tuple(sorted(found))
 
 
 def emit_conv(

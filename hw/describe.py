@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import assert_never
 
 from hw.cell import Stream
+from hw.cores import PLAIN_CORES
 from hw.network import Network
 from quant.nodes import (
     Add,
@@ -70,7 +71,10 @@ def cell_lines(network: Network, node: Node) -> Sequence[str]:
     lines = [node_text(node), f"at least {cell.interval:,} cycles a frame"]
     if isinstance(node, Conv | Linear):
         style = network.schedule.memory.get(f"{node.name}.weights", "auto")
-        lines[1] = f"PE {folding.pe}, SIMD {folding.simd}, weights in {style} memory, {lines[1]}"
+        core = "" if folding.core in PLAIN_CORES else f", core {folding.core}"
+        lines[1] = (
+            f"PE {folding.pe}, SIMD {folding.simd}{core}, weights in {style} memory, {lines[1]}"
+        )
     lines += [f"in:  {stream_text(stream)}" for stream in cell.inputs]
     return [*lines, f"out: {stream_text(cell.output)}"]
 

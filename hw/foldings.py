@@ -10,12 +10,15 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from hw.core_cost import LUTS_PER_BLOCK, core_cost
+from hw.cores import PIXELS
 from hw.divisors import divisors
 from hw.geometry import conv_geometry
 from quant.errors import PlanError
+from quant.formats import TensorFormat
 from quant.graph import QGraph
 from quant.nodes import Conv
-from quant.schedule import Folding, Schedule
+from quant.schedule import Core, Folding, Schedule
 
 DEFAULT_CLOCK_HZ = 200_000_000
 
@@ -25,13 +28,15 @@ class Option:
     """One folding of one convolution.
 
     Attributes:
-        interval: Cycles per frame if no window ever waits: compute or input beats.
+        interval: Cycles per frame if no window ever waits: compute, input or output beats.
         macs: Multiply-accumulates per cycle.
-        folding: PE and SIMD.
+        cost: What its products cost (``hw.core_cost``); with one core it grows with ``macs``.
+        folding: PE, SIMD and core.
     """
 
     interval: int
     macs: int
+    cost: int
     folding: Folding
 
 
@@ -60,7 +65,10 @@ def plan_foldings(
     Raises:
         PlanError: No or both targets, or one that cannot be met.
     """
-    options = {node.name: conv_options(node, graph.shapes[node.source]) for node in graph.convs}
+    options = {
+        node.name: conv_options(node, graph.shapes[node.source], graph.formats[node.source])
+        for node in graph.convs
+    }
     if target_interval_cycles is not None and max_macs_per_cycle is None:
         target = target_interval_cycles
     elif max_macs_per_cycle is not None and target_interval_cycles is None:
@@ -82,23 +90,80 @@ def plan_foldings(
     return Schedule(graph.digest, clock_hz, folding)
 
 
-def conv_options(node: Conv, in_shape: tuple[int, int, int]) -> list[Option]:
+def conv_options(
+    node: Conv,
+    in_shape: tuple[int, int, int],
+    source: TensorFormat,
+    cores: Sequence[Core] = ("plain_lut",),
+    luts_per_block: int = LUTS_PER_BLOCK,
+) -> list[Option]:
     """Return the foldings of ``node`` by rising cost; of equal ones the faster first.
 
     Among foldings of the same product and interval the one with the wider sum is cheaper: it has
     fewer accumulators and fewer output lanes.
+
+    Args:
+        node: The convolution.
+        in_shape: (C, H, W) of its input.
+        source: Format of its input codes.
+        cores: Cores to choose from. Of several, those that do not build the layer are left out.
+        luts_per_block: Lookup tables that a DSP block is worth.
+
+    Raises:
+        PlanError: No core builds the layer; of one core why.
+    """
+    found: list[Option] = []
+    refusal: PlanError | None = None
+    bits = node.weights.bits * source.decoded_bits
+    for core in cores:
+        try:
+            foldings = core_foldings(node, in_shape, source, core)
+        except PlanError as error:
+            refusal = error
+            continue
+        for folding in foldings:
+            g = conv_geometry(node, in_shape, folding, source)
+            cost = core_cost(core, g.pe, g.simd, bits, luts_per_block)
+            found.append(Option(g.interval, g.macs_per_cycle, cost, folding))
+    if not found and refusal is not None:
+        raise refusal
+    return sorted(found, key=lambda o: (o.cost, o.interval, o.folding.pe))
+
+
+def core_foldings(
+    node: Conv, in_shape: tuple[int, int, int], source: TensorFormat, core: Core
+) -> list[Folding]:
+    """Return the foldings of ``node`` on one core.
+
+    Raises:
+        PlanError: The core does not build the layer with any of them.
     """
     filters, group_channels, _, _ = node.weights.shape
     depthwise = group_channels == 1 and filters == in_shape[0] and node.groups > 1
-    lanes = filters if depthwise else filters // node.groups
-    found = []
-    for pe in divisors(lanes):
-        for simd in divisors(group_channels):
-            folding = Folding(pe, simd)
-            g = conv_geometry(node, in_shape, folding)
-            interval = max(g.input_beats, g.compute_cycles)
-            found.append(Option(interval, pe * simd, folding))
-    return sorted(found, key=lambda o: (o.macs, o.interval, o.folding.pe))
+    lanes = divisors(filters if depthwise else filters // node.groups)
+    if core == "outer4":
+        # Filters in pairs; where they are odd in number, zero filters fill the last fold.
+        even = [pe for pe in lanes if pe % 2 == 0]
+        odd = [] if even or node.groups > 1 else [2 * pe for pe in lanes if 2 * pe <= filters + 1]
+        lanes = tuple(even or odd)
+    found: list[Folding] = []
+    refusal: PlanError | None = None
+    for simd in divisors(group_channels):
+        try:
+            for pe in lanes:
+                folding = Folding(pe, simd, PIXELS[core], core)
+                conv_geometry(node, in_shape, folding, source)
+                found.append(folding)
+        except PlanError as error:
+            refusal = error
+    if found:
+        return found
+    if refusal is not None:
+        raise refusal
+    raise PlanError(
+        f"'{node.name}' has {filters // node.groups} filters per group; core '{core}' computes "
+        "filters in pairs; use plain_lut or plain_dsp"
+    )
 
 
 def cheapest(options: Sequence[Option], target: int) -> Option | None:

@@ -8,6 +8,7 @@ converters in front of its inputs, its cell, and the fork behind it; nothing els
 from collections.abc import Sequence
 
 from hw.cell import LoadImage
+from hw.cores import tap_macs
 from hw.describe import cell_lines, stream_text
 from hw.instance import instance_text
 from hw.nets import axis_ports, nets, packed, port_bits
@@ -58,7 +59,7 @@ class NetworkText:
         network, graph = self.network, self.network.graph
         foldings = network.schedule.folding
         macs = sum(
-            foldings[n.name].pe * foldings[n.name].simd
+            tap_macs(foldings[n.name].core, foldings[n.name].pe, foldings[n.name].simd)
             for n in graph.nodes
             if isinstance(n, Conv | Linear)
         )

@@ -11,7 +11,7 @@ SHARED = ("nf_adder_tree.sv",)
 
 
 def packed_sources() -> tuple[Path, ...]:
-    """Return the packed cores and every module below them but ``DSP48E2``, sorted by name."""
+    """Return the packed cores and every module below them but ``DSP48E2``, sorted by path."""
     own = {path.name for path in _sources("packed")}
     return tuple(path for path in rtl_sources() if path.name in own or path.name in SHARED)
 

@@ -8,7 +8,7 @@ from typing import Literal
 from hw.devices import Device
 from hw.fifo_depths import FifoPlan, plan_fifos
 from hw.network import build_network
-from hw.plan_network import plan_network
+from hw.plan_network import CoreChoice, plan_network
 from quant.graph import QGraph
 from quant.schedule import Schedule
 
@@ -37,6 +37,7 @@ def plan(
     fps: float | None = None,
     clock_hz: int | None = None,
     device: Device | None = None,
+    core: CoreChoice = "plain_lut",
     fifos: FifoAim = "throughput",
 ) -> Schedule:
     """Return the complete schedule of ``graph``: ``plan_network``, then ``complete_schedule``.
@@ -48,6 +49,7 @@ def plan(
         fps: As ``plan_network``.
         clock_hz: As ``plan_network``.
         device: As ``plan_network``.
+        core: As ``plan_network``.
         fifos: Which FIFO depths to take.
 
     Raises:
@@ -60,6 +62,7 @@ def plan(
         fps=fps,
         clock_hz=clock_hz,
         device=device,
+        core=core,
     )
     return complete_schedule(graph, schedule, fifos).schedule
 

@@ -20,7 +20,8 @@ class Folding:
         pe: Output channels computed in parallel (a beat of the output stream carries as many).
         simd: Input channels read in parallel (1 for depthwise layers, whose PE lanes each read
             their own channel).
-        pixels_per_beat: Neighbouring pixels in one beat.
+        pixels_per_beat: Neighbouring pixels that the core computes at once; streams between cells
+            carry one.
         core: Multiply-accumulate core.
     """
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from hw.cycles import conv_cycles
 from quant.errors import PlanError
 from quant.graph import QGraph
-from quant.schedule import Schedule
+from quant.schedule import Core, Schedule
 
 PLANNED = "planned, not measured"
 
@@ -18,12 +18,14 @@ class PlannedCycles:
     Attributes:
         pe: Output channels in parallel.
         simd: Input channels in parallel.
+        core: What multiplies.
         interval_cycles: Clock cycles between frames, source always valid, sink always ready.
         latency_cycles: From the first input beat to the last output beat of the first frame.
     """
 
     pe: int
     simd: int
+    core: Core
     interval_cycles: int
     latency_cycles: int
 
@@ -48,8 +50,9 @@ def planned_cycles(graph: QGraph, schedule: Schedule) -> dict[str, PlannedCycles
         folding = schedule.folding.get(node.name)
         if folding is None:
             raise PlanError(f"the schedule has no folding for '{node.name}'; plan the graph again")
-        cycles = conv_cycles(node, graph.shapes[node.source], folding)
+        source = graph.formats[node.source]
+        cycles = conv_cycles(node, graph.shapes[node.source], folding, source)
         plans[node.name] = PlannedCycles(
-            folding.pe, folding.simd, cycles.interval_cycles, cycles.latency_cycles
+            folding.pe, folding.simd, folding.core, cycles.interval_cycles, cycles.latency_cycles
         )
     return plans

@@ -85,6 +85,7 @@ class LayerSummary:
             "accumulator_bits": self.accumulator_bits,
             "pe": plan.pe if plan else None,
             "simd": plan.simd if plan else None,
+            "core": plan.core if plan else None,
             "planned_interval_cycles": plan.interval_cycles if plan else None,
             "planned_latency_cycles": plan.latency_cycles if plan else None,
         }

@@ -5,7 +5,18 @@ from typing import Annotated
 
 import typer
 
-from nibbleflow.cli.options import Board, Build, Clock, Force, Fps, JsonFile, MaxMacs, OneByOne, aim
+from nibbleflow.cli.options import (
+    Board,
+    Build,
+    Clock,
+    CoreName,
+    Force,
+    Fps,
+    JsonFile,
+    MaxMacs,
+    OneByOne,
+    aim,
+)
 from nibbleflow.cli.running import run
 
 
@@ -18,6 +29,7 @@ def generate(
     board: Board = None,
     clock: Clock = None,
     max_macs: MaxMacs = None,
+    core: CoreName = None,
     force: Force = False,
     json: JsonFile = None,
 ) -> None:
@@ -27,7 +39,7 @@ def generate(
         "rtl": rtl,
         "hls": hls,
         "nodes": nodes,
-        **aim(fps, board, clock, max_macs),
+        **aim(fps, board, clock, max_macs, core),
         "force": force,
     }
     run("generate", given, json, build)

@@ -36,6 +36,14 @@ Clock = Annotated[float | None, typer.Option("--clock", help="Planned clock in M
 MaxMacs = Annotated[
     int | None, typer.Option(help="Fold the RTL for so many multiply-accumulates per cycle.")
 ]
+CoreName = Annotated[
+    str | None,
+    typer.Option(
+        "--core",
+        help="What multiplies in the RTL: auto (per layer the cheapest), plain_lut, plain_dsp, "
+        "outer4, pack6, pack12, w4a8; plain_lut if left out.",
+    ),
+]
 BreakpointMethod = Annotated[
     str, typer.Option(help="PWLQ's breakpoint: search, gaussian or laplacian.")
 ]
@@ -48,10 +56,20 @@ Limit = Annotated[int | None, typer.Option(help="Use at most so many images.")]
 
 
 def aim(
-    fps: float | None, board: str | None, clock: float | None, max_macs: int | None
+    fps: float | None,
+    board: str | None,
+    clock: float | None,
+    max_macs: int | None,
+    core: str | None,
 ) -> dict[str, Any]:
     """Return a verb's arguments of what a plan is made for."""
-    return {"fps": fps, "board": board, "clock_mhz": clock, "max_macs": max_macs}
+    return {
+        "fps": fps,
+        "board": board,
+        "clock_mhz": clock,
+        "max_macs": max_macs,
+        "core": core,
+    }
 
 
 def origin(

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from nibbleflow.cli.options import Board, Build, Clock, Fps, JsonFile, MaxMacs, aim
+from nibbleflow.cli.options import Board, Build, Clock, CoreName, Fps, JsonFile, MaxMacs, aim
 from nibbleflow.cli.running import run
 
 
@@ -23,12 +23,13 @@ def report(
     board: Board = None,
     clock: Clock = None,
     max_macs: MaxMacs = None,
+    core: CoreName = None,
     json: JsonFile = None,
 ) -> None:
     """Write tables and plots: memory, cycles, SQNR, bit widths."""
     given = {
         "build": build,
         "vendor": vendor or [],
-        **aim(fps, board, clock, max_macs),
+        **aim(fps, board, clock, max_macs, core),
     }
     run("report", given, json, build)

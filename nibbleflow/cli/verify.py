@@ -5,7 +5,17 @@ from typing import Annotated
 
 import typer
 
-from nibbleflow.cli.options import Board, Build, Clock, Fps, JsonFile, MaxMacs, OneByOne, aim
+from nibbleflow.cli.options import (
+    Board,
+    Build,
+    Clock,
+    CoreName,
+    Fps,
+    JsonFile,
+    MaxMacs,
+    OneByOne,
+    aim,
+)
 from nibbleflow.cli.running import run
 
 
@@ -27,6 +37,7 @@ def verify(
     board: Board = None,
     clock: Clock = None,
     max_macs: MaxMacs = None,
+    core: CoreName = None,
     json: JsonFile = None,
 ) -> None:
     """Run every engine on real weights and activations; demand equal bits."""
@@ -40,6 +51,6 @@ def verify(
         "frame": frame,
         "seed": seed,
         "waves": waves,
-        **aim(fps, board, clock, max_macs),
+        **aim(fps, board, clock, max_macs, core),
     }
     run("verify", given, json, build)

@@ -14,6 +14,7 @@ from hls import (
 )
 from hls import write_network as write_hls_network
 from hw.conv import emit_conv, rtl_sources
+from hw.cores import tap_macs
 from nibbleflow.folders import BuildFolder, whole_folder
 from nibbleflow.foldings import Aim, plan_schedule, ultra_filled
 from nibbleflow.networkfiles import write_network
@@ -42,6 +43,7 @@ def generate(
     board: str | None = None,
     clock_mhz: float | None = None,
     max_macs: int | None = None,
+    core: str | None = None,
     force: bool = False,
 ) -> Result:
     """Write hardware sources: the whole network in RTL and in HLS C++.
@@ -55,6 +57,7 @@ def generate(
         board: Board whose clock and ultra RAM it is planned with.
         clock_mhz: Planned clock.
         max_macs: Multiply-accumulates per cycle to fold the network for.
+        core: What multiplies: a core's name, or ``auto``; ``plain_lut`` when left out.
         force: Whether existing sources may be replaced.
 
     Returns:
@@ -67,7 +70,7 @@ def generate(
     bundle = load_bundle(folder.bundle)
     graph = bundle.graph
     chosen = choose_convs(graph, nodes or "all-convs")
-    aim = Aim(fps, board, clock_mhz, max_macs)
+    aim = Aim(fps, board, clock_mhz, max_macs, core)
     both = rtl == hls
     whole = nodes is None
     schedule = (
@@ -93,12 +96,12 @@ def generate(
         written += _files(folder.hls)
     files = [str(p.relative_to(folder.path)) for p in written]
     table = Table(title=f"{len(files):,} files in {folder.path}", box=None)
-    for column in ("node", "PE", "SIMD", "MACs per cycle"):
+    for column in ("node", "core", "PE", "SIMD", "MACs per cycle"):
         table.add_column(column)
     for node in chosen:
         folding = schedule.folding[node.name]
-        macs = str(folding.pe * folding.simd)
-        table.add_row(node.name, str(folding.pe), str(folding.simd), macs)
+        macs = str(tap_macs(folding.core, folding.pe, folding.simd))
+        table.add_row(node.name, folding.core, str(folding.pe), str(folding.simd), macs)
     return Result("generate", {"files": files, "digest": graph.digest}, (table,))
 
 

@@ -32,6 +32,7 @@ def report(
     board: str | None = None,
     clock_mhz: float | None = None,
     max_macs: int | None = None,
+    core: str | None = None,
 ) -> Result:
     """Write the report of a build into ``BUILD/report``.
 
@@ -43,6 +44,7 @@ def report(
         board: Board whose clock and ultra RAM it is planned with.
         clock_mhz: Planned clock.
         max_macs: Multiply-accumulates per cycle to fold the network for.
+        core: What multiplies: a core's name, or ``auto``; ``plain_lut`` when left out.
 
     Returns:
         ``values`` has ``memory`` (``honest_ratio``, ``published_ratio``, ``bits``), ``macs`` and
@@ -53,16 +55,16 @@ def report(
     """
     folder = BuildFolder.existing(build)
     if is_weights_bundle(folder.bundle):
-        if vendor or any(aim is not None for aim in (fps, board, clock_mhz, max_macs)):
+        if vendor or any(aim is not None for aim in (fps, board, clock_mhz, max_macs, core)):
             raise InputFileError(
                 f"{build} is of kind weights: there is no hardware to plan or compare; leave "
-                "--vendor, --fps, --board, --clock and --max-macs out"
+                "--vendor, --fps, --board, --clock, --max-macs and --core out"
             )
         return _report_weights(folder)
     bundle = load_bundle(folder.bundle)
     float_graph, _ = load_float(folder.floats)
     found = [read_vendor_report(path) for given in vendor for path in _report_files(Path(given))]
-    plan = network_plan(folder, bundle.graph, Aim(fps, board, clock_mhz, max_macs))
+    plan = network_plan(folder, bundle.graph, Aim(fps, board, clock_mhz, max_macs, core))
     summary = summarise(bundle, plan.schedule)
     network = NetworkSummary(plan.fifos, plan.cycles)
     layers = (

@@ -62,6 +62,7 @@ def verify(
     board: str | None = None,
     clock_mhz: float | None = None,
     max_macs: int | None = None,
+    core: str | None = None,
 ) -> Result:
     """Compare every engine with the golden model, bit for bit.
 
@@ -87,6 +88,7 @@ def verify(
         board: Board whose clock and ultra RAM the RTL is planned with.
         clock_mhz: Planned clock.
         max_macs: Multiply-accumulates per cycle that the RTL is folded for.
+        core: What multiplies: a core's name, or ``auto``; ``plain_lut`` when left out.
 
     Returns:
         ``values`` has ``engines``, ``nodes`` (one row per node, engine and case) and the sums
@@ -101,7 +103,7 @@ def verify(
     if not 2 <= frames <= KEPT_FRAMES:
         raise InputFileError(f"--frames {frames} must be 2 to {KEPT_FRAMES}")
     started = time.perf_counter()
-    aim = Aim(fps, board, clock_mhz, max_macs)
+    aim = Aim(fps, board, clock_mhz, max_macs, core)
     folder = BuildFolder.existing(build)
     bundle = load_bundle(folder.bundle)
     graph = bundle.graph

@@ -62,7 +62,7 @@ def faulty_sources(fault: Fault, sources: Sequence[Path], folder: Path) -> tuple
 
 
 def verify_small(name: GraphName, sources: Sequence[Path], work: Path) -> NetworkVerdict:
-    """Verify one of the four graphs with the given modules.
+    """Verify one of the five graphs with the given modules.
 
     Args:
         name: Graph.
@@ -123,6 +123,90 @@ FAULTS = (
         "one column too many to the next kernel row",
         "+ Width - (KernelW - 1)",
         "+ Width + 1 - (KernelW - 1)",
+    ),
+    Fault(
+        "nf_window_banks",
+        "the pixel beside",
+        "(BankW + 1)'(x * Apart);",
+        "(BankW + 1)'(x * Apart + 1);",
+        "packed",
+    ),
+    Fault(
+        "nf_conv_plain",
+        "the last word of weights is left out",
+        ".Depth(WeightDepth)",
+        ".Depth(WeightDepth - 1)",
+    ),
+    Fault(
+        "nf_conv_finish",
+        "the last parameters are left out",
+        ".Depth(Filters / Sets)",
+        ".Depth(Filters / Sets - 1)",
+    ),
+    Fault(
+        "nf_conv_packed",
+        "the weights of later blocks are read too early",
+        ".next_i(next[k])",
+        ".next_i(next[0])",
+        "packed",
+    ),
+    Fault(
+        "nf_mac_outer4",
+        "lanes forget the borrow below them",
+        "product[(i == 0) ? 0 : i*LaneBits-1]",
+        "1'b0",
+        "packed",
+    ),
+    Fault(
+        "nf_mac_pack6",
+        "lanes forget the borrow below them",
+        "product[(i == 0) ? 0 : i*LaneBits-1]",
+        "1'b0",
+        "packed",
+    ),
+    Fault(
+        "nf_mac_pack12",
+        "carries between lanes are one too low",
+        "~lane_q[i+1], 1'b1",
+        "~lane_q[i+1], 1'b0",
+        "packed",
+    ),
+    Fault(
+        "nf_row_accumulator",
+        "a row begins with what the row before has left",
+        "i < 2 && !row_i",
+        "i < 2 && row_i",
+        "packed",
+    ),
+    Fault(
+        "nf_carry_tree",
+        "a pair adds its first term twice",
+        "lane*Before+2*i+1",
+        "lane*Before+2*i",
+        "packed",
+    ),
+    Fault("nf_delay", "every delay is one cycle", "line_q[Cycles-1]", "line_q[0]", "packed"),
+    Fault("nf_dsp48e2", "signs are added", "5'b01100", "5'b00100", "packed"),
+    Fault(
+        "nf_window_sum",
+        "the first tap joins the window before",
+        "(first_q[Stages-1] ? '0",
+        "(last_q[Stages-1] ? '0",
+        "packed",
+    ),
+    Fault(
+        "nf_offset",
+        "the window before the right one",
+        "first_i ? sum_i",
+        "last_i ? sum_i",
+        "packed",
+    ),
+    Fault(
+        "nf_pixel_order",
+        "pixels of a group swapped",
+        "+ 32'(pixel_q))",
+        "+ (32'(pixel_q) ^ 32'd1))",
+        "packed",
     ),
     Fault("nf_requant", "shift by one bit too many", ">>> (ShiftLow - 1))", ">>> ShiftLow)"),
     Fault(

@@ -63,7 +63,7 @@ def run_rtl(
     try:
         shutil.rmtree(work, ignore_errors=True)
         work.mkdir(parents=True)
-        plan = conv_cycles(case.node, case.in_shape, folding)
+        plan = conv_cycles(case.node, case.in_shape, folding, case.source)
         full = case.label == FULL_SIZE
         expected = _repeated(case, 1 if full else -(-LEAST_FRAMES // len(case.frames)))
         run = _simulate(expected, folding, work, cache, seed, waves)
@@ -124,16 +124,18 @@ def _simulate(
             path.parent.mkdir(exist_ok=True)
             path.write_text(text, encoding="utf-8")
             sources.append(path)
-    lanes = conv_geometry(case.node, case.in_shape, folding).in_lanes
+    g = conv_geometry(case.node, case.in_shape, folding, case.source)
     full = case.label == FULL_SIZE
     idle, stall = _patterns(len(case.frames), full=full)
     bits_in, bits_out = case.source.bits, case.node.output.bits
-    beats = [pack_beats(f, bits_in, lanes, zero_code=case.source.zero_code) for f in case.frames]
+    beats = [
+        pack_beats(f, bits_in, g.in_lanes, zero_code=case.source.zero_code) for f in case.frames
+    ]
     bench = build_bench(
         sources,
         TOP,
-        in_bytes=beat_bytes(bits_in, lanes),
-        out_bytes=beat_bytes(bits_out, folding.pe),
+        in_bytes=beat_bytes(bits_in, g.in_lanes),
+        out_bytes=beat_bytes(bits_out, g.out_lanes),
         cache=cache,
         waves=waves,
         optimise=full,
@@ -141,7 +143,7 @@ def _simulate(
     return bench.run(
         work / "run",
         [beats],
-        [beat_count(_out_shape(case), folding.pe)],
+        [beat_count(_out_shape(case), g.out_lanes)],
         idle=idle,
         stall=stall,
         seed=seed,
@@ -161,12 +163,13 @@ def _codes(
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Return codes and the cycle of each code, both [N, F, oh, ow]."""
     shape = _out_shape(case)
-    bits, pe = case.node.output.bits, folding.pe
-    codes = np.stack([unpack_beats(f, shape, bits, pe) for f in run.frames])
+    bits = case.node.output.bits
+    lanes = conv_geometry(case.node, case.in_shape, folding, case.source).out_lanes
+    codes = np.stack([unpack_beats(f, shape, bits, lanes) for f in run.frames])
     f, h, w = shape
     cycles = np.stack(
         [
-            np.repeat(c.reshape(h, w, f // pe), pe, axis=2).transpose(2, 0, 1)
+            np.repeat(c.reshape(h, w, f // lanes), lanes, axis=2).transpose(2, 0, 1)
             for c in run.output_cycles[0]
         ]
     )

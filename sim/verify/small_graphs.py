@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Four small graphs that have every hand-written module between them.
+"""Five small graphs that have every hand-written module between them.
 
 ``layers``: convolutions, a skip connection, an addition; ``groups``: convolutions with group
-multipliers; ``routes``: everything without weights; ``loaded``: weights loaded into ultra RAM.
+multipliers; ``packed``: convolutions on packed cores; ``routes``: everything without weights;
+``loaded``: weights loaded into ultra RAM.
 """
 
 from dataclasses import replace
@@ -30,7 +31,7 @@ from quant.samples import sample_conv, sample_format
 from quant.schedule import Folding, Schedule
 from quant.weights import Granularity
 
-GraphName = Literal["layers", "groups", "routes", "loaded"]
+GraphName = Literal["layers", "groups", "packed", "routes", "loaded"]
 CLOCK_HZ = 200_000_000
 LAYER_DEPTH = 40
 
@@ -42,6 +43,8 @@ def small_graph(name: GraphName) -> tuple[QGraph, Schedule]:
             graph, folding = _routes()
         case "groups":
             graph, folding = _groups()
+        case "packed":
+            graph, folding = _packed()
         case "layers" | "loaded":
             graph, folding = _layers()
         case _:
@@ -89,6 +92,32 @@ def _groups() -> tuple[QGraph, dict[str, Folding]]:
     )  # fmt: skip
     graph = QGraph("groups", (image, parts, acts, Output("out", "acts")))
     return graph, {"image": Folding(2, 2), "parts": Folding(4, 2), "acts": Folding(4, 4)}
+
+
+def _packed() -> tuple[QGraph, dict[str, Folding]]:
+    plain = sample_format(8, 4, zero=8)
+    image = Input("image", (4, 6, 7), sample_format(4, 8))
+    bytes_, _ = sample_conv(
+        4, 4, 8, output=plain, source=image.output, scheme="symmetric", names=("bytes", "image"),
+    )  # fmt: skip
+    pairs, _ = sample_conv(
+        1, 8, 8, 1, padding=0, output=plain, source=plain, names=("pairs", "bytes"),
+    )  # fmt: skip
+    rows, _ = sample_conv(
+        2, 8, 8, output=plain, source=plain, scheme="symmetric", names=("rows", "pairs"),
+    )  # fmt: skip
+    fours, _ = sample_conv(
+        3, 8, 6, output=sample_format(6, 4, zero=8), source=plain, scheme="symmetric",
+        weight_bits=3, names=("fours", "rows"),
+    )  # fmt: skip
+    graph = QGraph("packed", (image, bytes_, pairs, rows, fours, Output("out", "fours")))
+    return graph, {
+        "image": Folding(4, 4),
+        "bytes": Folding(4, 2, core="w4a8"),
+        "pairs": Folding(4, 4, core="outer4"),
+        "rows": Folding(2, 8, core="pack6"),
+        "fours": Folding(4, 2, core="pack12"),
+    }
 
 
 def _routes() -> tuple[QGraph, dict[str, Folding]]:

@@ -139,9 +139,8 @@ def test_refuses_what_the_cell_does_not_have():
     assert refused(node, Folding(4, 4, pixels_per_beat=2)) == (
         "'conv' is planned with 2 pixels per beat; core 'plain_lut' takes 1; use pixels_per_beat=1"
     )
-    assert refused(node, Folding(4, 4, 2, "pack6")) == (
-        "'conv' is planned with core 'pack6'; the convolution cell has plain_lut, plain_dsp; "
-        "use one of these"
+    assert refused(node, Folding(4, 4, 4, "pack6")) == (
+        "'conv' is planned with 4 pixels per beat; core 'pack6' takes 2; use pixels_per_beat=2"
     )
     wide, _ = sample_conv(1, 8, 8, kernel=1, padding=1)
     assert refused(wide, Folding(4, 4)) == (

@@ -6,7 +6,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from hw.conv_cell import conv_cell, conv_process, linear_as_conv, linear_cell
+from hw.conv_cell import conv_cell, linear_as_conv, linear_cell
+from hw.conv_process import conv_process
 from hw.cycles import conv_cycles
 from hw.geometry import conv_geometry
 from hw.timing import Times, simulate_settled

@@ -7,9 +7,6 @@ import numpy as np
 import pytest
 
 from hw.conv_cell import conv_cell
-from hw.cycles import conv_cycles
-from hw.geometry import conv_geometry
-from quant.errors import PlanError
 from quant.formats import TensorFormat
 from quant.nodes import Conv
 from quant.samples import sample_codes, sample_conv

@@ -68,3 +68,13 @@ def test_multipliers_by_channel_widen_the_activations(granularity):
 
 def test_wide_tables_leave_none():
     assert possible(Granularity.FILTER, "pwlq", weight_bits=5) == []
+
+
+def test_every_core_left_out_says_why():
+    node, source = layer(Granularity.FILTER, stride=2)
+    left = cores_left(node, source, 8)
+    assert isinstance(left["outer4"], LaneProof)
+    for core in ("pack6", "pack12", "w4a8"):
+        with pytest.raises(PlanError) as caught:
+            prove_group_core(node, source, core, 8)
+        assert left[core] == str(caught.value)

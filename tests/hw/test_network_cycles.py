@@ -3,7 +3,7 @@
 
 import pytest
 
-from hw.conv_cell import conv_process
+from hw.conv_process import conv_process
 from hw.cycles import geometry_cycles
 from hw.fifo_depths import plan_fifos
 from hw.geometry import ConvGeometry
@@ -30,7 +30,7 @@ def test_one_convolution_is_its_own_recurrence(case):
     channels, height, width, filters, groups, kernel, stride, padding, pe, simd = case
     geometry = ConvGeometry(
         channels, height, width, filters, groups, kernel, stride, padding, pe, simd,
-        depthwise=groups > 1, use_dsp=False, has_table=False, factors="none",
+        depthwise=groups > 1, core="plain_lut", has_table=False, factors="none",
     )  # fmt: skip
     process = conv_process(geometry)
     units = (

@@ -339,9 +339,7 @@ def test_makefile_says_what_is_missing(project, tmp_path):
     )
     done = make("bitstream")
     assert done.returncode != 0
-    assert (
-        "error: there is no example system for u250; take the IP into an own one" in done.stdout
-    )
+    assert "error: there is no example system for u250; take the IP into an own one" in done.stdout
     # A stand-in for Vivado sees the script and the part.
     done = make("synth", "VIVADO=echo", "PART=xc7z020clg400-1")
     assert done.returncode == 0, done.stderr
