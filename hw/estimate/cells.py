@@ -45,7 +45,7 @@ def cell_kind(module: str, p: Parameters) -> str:
 
 
 def cell_work(module: str, p: Parameters) -> Work:
-    """Return what a cell is made of.
+    """Return what a cell is made of; a convolution without its weight memory.
 
     Args:
         module: Name of the module, as ``Cell.module``.
@@ -56,6 +56,34 @@ def cell_work(module: str, p: Parameters) -> Work:
     """
     work = Work()
     _filler(module)(work, p)
+    return work
+
+
+def weight_shape(p: Parameters) -> tuple[int, int]:
+    """Return the bits of a word and the words of the weight memory of a convolution."""
+    depthwise = bool(p["Depthwise"])
+    folds = _int(p, "Filters") // _int(p, "Pe")
+    channels = 1 if depthwise else _int(p, "Channels") // _int(p, "Groups") // _int(p, "Simd")
+    taps = _int(p, "KernelH") * _int(p, "KernelW") * channels
+    return _int(p, "Pe") * _int(p, "Simd") * _int(p, "WeightBits"), folds * taps
+
+
+def memory_work(bits: int, depth: int, kind: MemoryKind, *, load: bool) -> Work:
+    """Return what a memory of constants with its address is made of (``nf_rom_cycle``).
+
+    Args:
+        bits: Bits of a word.
+        depth: Words.
+        kind: What it lies in.
+        load: Whether its words come through a write port.
+    """
+    work = Work()
+    if load:
+        add_memory(work, bits, depth, kind, "ram")
+        work.counters += count_bits(depth)
+        work.control += count_bits(depth)
+    else:
+        add_rom(work, bits, depth, kind)
     return work
 
 
@@ -98,14 +126,6 @@ def _conv(w: Work, p: Parameters) -> None:
         (_int(p, "PadTop"), _int(p, "PadLeft"), _int(p, "PadBottom"), _int(p, "PadRight")),
         _int(p, "BufferPixels"),
     )
-    weight_bits = pe * simd * _int(p, "WeightBits")
-    style = str(p["WeightStyle"])
-    if p.get("LoadWeights"):
-        add_memory(w, weight_bits, output_folds * taps, "ultra", "ram")
-        w.counters += count_bits(output_folds * taps)
-        w.control += count_bits(output_folds * taps)
-    else:
-        add_rom(w, weight_bits, output_folds * taps, _kind(style))
     select = _int(p, "SelectBits")
     if select:
         lanes = simd if p["SelectByChannel"] else pe
@@ -359,8 +379,8 @@ def _stream_fifo(w: Work, p: Parameters) -> None:
     else:
         words = depth - 3 if depth > 5 else 2
         address = count_bits(words)
-        parts = memory_parts(bits, words, _kind(style), "ram")
-        add_memory(w, bits, words, _kind(style), "ram")
+        parts = memory_parts(bits, words, memory_kind(style), "ram")
+        add_memory(w, bits, words, memory_kind(style), "ram")
         # The second register of the memory.
         w.data += bits + parts.read_bits
         w.control += 2 * address + count + 2
@@ -406,7 +426,12 @@ def _rom_load(w: Work, p: Parameters) -> None:
     w.data += 32 * parts + 32
 
 
-def _kind(style: str) -> MemoryKind:
+def memory_kind(style: str) -> MemoryKind:
+    """Return the kind of memory that a style asks for.
+
+    Raises:
+        PlanError: There is no such style.
+    """
     for kind in _KINDS:
         if kind == style:
             return kind
