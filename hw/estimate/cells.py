@@ -44,6 +44,11 @@ def cell_kind(module: str, p: Parameters) -> str:
     return module.removeprefix("nf_")
 
 
+def price_kind(kind: str) -> str:
+    """Return under which name a kind's prices stand: convolutions of every core share theirs."""
+    return "conv" if kind.startswith("conv_") else kind
+
+
 def cell_work(module: str, p: Parameters) -> Work:
     """Return what a cell is made of; a convolution without its weight memory.
 
@@ -173,7 +178,7 @@ def _multiply(w: Work, lanes: int, left: int, right: int, *, use_dsp: bool) -> N
         w.dsp += lanes
     else:
         w.products += lanes * left * right
-        w.product_registers += lanes * (left + right)
+    w.product_registers += lanes * (left + right)
 
 
 def _multiply_accumulate(w: Work, p: Parameters, acts: int, *, use_dsp: bool) -> None:
@@ -185,7 +190,10 @@ def _multiply_accumulate(w: Work, p: Parameters, acts: int, *, use_dsp: bool) ->
         w.decodes += count * operand
     else:
         w.decodes += count * operand * table_luts(select + weight)
-    w.operands += count * operand
+    if use_dsp:
+        w.block_operands += count * operand
+    else:
+        w.operands += count * operand
     _multiply(w, count, acts, operand, use_dsp=use_dsp)
     add_tree(w, pe, simd, acts + operand)
     levels = (simd - 1).bit_length()

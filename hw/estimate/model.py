@@ -13,7 +13,14 @@ from importlib.resources import files
 from typing import Any, NamedTuple
 
 from hw.cell import Cell, Parameter
-from hw.estimate.cells import cell_kind, cell_work, memory_kind, memory_work, weight_shape
+from hw.estimate.cells import (
+    cell_kind,
+    cell_work,
+    memory_kind,
+    memory_work,
+    price_kind,
+    weight_shape,
+)
 from hw.estimate.memory import MemoryKind
 from hw.estimate.primitives import Resources
 from hw.estimate.work import FF_FEATURES, LUT_FEATURES, Work
@@ -89,7 +96,7 @@ def weight_resources(bits: int, depth: int, kind: MemoryKind, *, load: bool = Fa
 
 
 def _priced(kind: str, work: Work) -> Resources:
-    prices = _prices()[kind]
+    prices = _prices()[price_kind(kind)]
     return Resources(
         lut=round(sum(price * getattr(work, name) for name, price in prices.lut)),
         ff=round(sum(price * getattr(work, name) for name, price in prices.ff)),

@@ -17,7 +17,8 @@ LUT_FEATURES = (
 """Fields of ``Work`` that lookup tables are priced by."""
 
 FF_FEATURES = (
-    "cells", "control", "data", "operands", "product_registers", "sums", "codes",
+    "cells", "control", "data", "operands", "block_operands", "product_registers", "sums",
+    "codes",
 )  # fmt: skip
 """Fields of ``Work`` that flip-flops are priced by."""
 
@@ -48,7 +49,8 @@ class Work:
         control: Registers of counters and flags.
         data: Registers that carry beats.
         operands: Registers of decoded weights.
-        product_registers: Registers of products in logic.
+        block_operands: The same in front of DSP blocks, which may take them in.
+        product_registers: Registers of products.
         sums: Registers of adder trees and accumulators.
         codes: Registers of requantizers.
         dsp: DSP blocks.
@@ -74,6 +76,7 @@ class Work:
     control: float = 0
     data: float = 0
     operands: float = 0
+    block_operands: float = 0
     product_registers: float = 0
     sums: float = 0
     codes: float = 0
