@@ -61,6 +61,11 @@ def _multipliers(cell: Cell, k: int) -> str:
 
 
 def _dut(cell: Cell) -> Dut:
+    if cell.module == "nf_rom_cycle":
+        read = (INPUT, "next_i", 1)
+        data = (OUTPUT, "data_o", cell.output.beat_bits)
+        clocked = ((INPUT, "clk_i", 1), (INPUT, "rst_ni", 1))
+        return Dut(cell.module, cell.parameters, (*clocked, read, data), cell.files)
     inputs = len(cell.inputs)
     branches = int(cell.parameters["Branches"]) if cell.module == "nf_fork" else 1
     ports = (

@@ -73,25 +73,6 @@ def weight_shape(p: Parameters) -> tuple[int, int]:
     return _int(p, "Pe") * _int(p, "Simd") * _int(p, "WeightBits"), folds * taps
 
 
-def memory_work(bits: int, depth: int, kind: MemoryKind, *, load: bool) -> Work:
-    """Return what a memory of constants with its address is made of (``nf_rom_cycle``).
-
-    Args:
-        bits: Bits of a word.
-        depth: Words.
-        kind: What it lies in.
-        load: Whether its words come through a write port.
-    """
-    work = Work()
-    if load:
-        add_memory(work, bits, depth, kind, "ram")
-        work.counters += count_bits(depth)
-        work.control += count_bits(depth)
-    else:
-        add_rom(work, bits, depth, kind)
-    return work
-
-
 def _filler(module: str) -> Callable[[Work, Parameters], None]:
     found = _WORK.get(module)
     if found is None:
@@ -434,6 +415,16 @@ def _rom_load(w: Work, p: Parameters) -> None:
     w.data += 32 * parts + 32
 
 
+def _rom_cycle(w: Work, p: Parameters) -> None:
+    bits, depth, kind = _int(p, "Bits"), _int(p, "Depth"), memory_kind(str(p["Style"]))
+    if p["Loadable"]:
+        add_memory(w, bits, depth, kind, "ram")
+        w.counters += count_bits(depth)
+        w.control += count_bits(depth)
+    else:
+        add_rom(w, bits, depth, kind)
+
+
 def memory_kind(style: str) -> MemoryKind:
     """Return the kind of memory that a style asks for.
 
@@ -463,4 +454,5 @@ _WORK: dict[str, Callable[[Work, Parameters], None]] = {
     "nf_axis_end": _axis_end,
     "nf_load_gate": _load_gate,
     "nf_rom_load": _rom_load,
+    "nf_rom_cycle": _rom_cycle,
 }

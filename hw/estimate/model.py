@@ -17,7 +17,6 @@ from hw.estimate.cells import (
     cell_kind,
     cell_work,
     memory_kind,
-    memory_work,
     price_kind,
     weight_shape,
 )
@@ -81,7 +80,7 @@ def module_resources(
 
 @lru_cache(maxsize=1 << 16)
 def weight_resources(bits: int, depth: int, kind: MemoryKind, *, load: bool = False) -> Resources:
-    """Return the estimated resources of a memory of constants with its address counter.
+    """Return the estimated resources of ``nf_rom_cycle``: constants and their address counter.
 
     Args:
         bits: Bits of a word.
@@ -92,7 +91,13 @@ def weight_resources(bits: int, depth: int, kind: MemoryKind, *, load: bool = Fa
     Raises:
         PlanError: The size is not positive.
     """
-    return _priced("rom", memory_work(bits, depth, kind, load=load))
+    values: dict[str, Parameter] = {
+        "Bits": bits,
+        "Depth": depth,
+        "Style": kind,
+        "Loadable": int(load),
+    }
+    return module_resources("nf_rom_cycle", values)
 
 
 def _priced(kind: str, work: Work) -> Resources:

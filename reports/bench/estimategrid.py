@@ -8,13 +8,14 @@ import numpy as np
 
 from hw.add import add_cell
 from hw.avgpool import avgpool_cell
-from hw.cell import Cell, Stream
+from hw.cell import Cell, Parameter, Stream
 from hw.concat import concat_cell
 from hw.conv_cell import conv_cell
 from hw.divisors import divisors
 from hw.edges import FifoStyle, fifo_cell, width_cell
 from hw.lookup import lookup_cell
 from hw.maxpool import maxpool_cell
+from hw.memories import lanes_text
 from hw.requantize import requantize_cell
 from hw.split import split_cell
 from hw.upsample import upsample_cell
@@ -219,6 +220,23 @@ def _fork(rng: np.random.Generator, _: str) -> Cell:
     return Cell("nf_fork", {"Branches": branches, "BeatBits": 8}, (stream,), stream, ())
 
 
+def _rom(rng: np.random.Generator, prefix: str) -> Cell:
+    """Return a memory of four-bit codes in logic, as weights that are few lie in."""
+    pick = Chooser(rng)
+    lanes, depth = pick.between(4, 32), pick.between(6, 200)
+    file = f"{prefix}codes.mem"
+    codes = sample_codes(pick.between(0, 1 << 20), (depth, lanes), 4).astype(np.int64)
+    stream = _stream(4 * lanes, 1)
+    values: dict[str, Parameter] = {
+        "Bits": 4 * lanes,
+        "Depth": depth,
+        "File": file,
+        "Style": "distributed",
+        "Loadable": 0,
+    }
+    return Cell("nf_rom_cycle", values, (), stream, (), {file: lanes_text(codes, 4)})
+
+
 def _stream(lanes: int, bits: int) -> Stream:
     return Stream((lanes, 8, 8), lanes, bits)
 
@@ -241,5 +259,6 @@ KINDS: dict[str, Draw] = {
     "fifo_memory": lambda rng, prefix: _fifo(rng, prefix, shift=False),
     "width": _width,
     "fork": _fork,
+    "rom_cycle": _rom,
 }
 """How a cell of each kind is drawn; the kinds of ``hw.estimate.cells.cell_kind``."""
