@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from nibbleflow.verbs.quantize import quantize
     from nibbleflow.verbs.report import report
     from nibbleflow.verbs.study import study
+    from nibbleflow.verbs.synth import synth
     from nibbleflow.verbs.vectors import vectors
     from nibbleflow.verbs.verify import verify
 
@@ -36,6 +37,7 @@ __all__ = [
     "quantize",
     "report",
     "study",
+    "synth",
     "vectors",
     "verify",
 ]

@@ -84,6 +84,16 @@ class BuildFolder:
         return self.path / "sim"
 
     @property
+    def verification(self) -> Path:
+        """The last verification's record."""
+        return self.sim / "verify.json"
+
+    @property
+    def synth(self) -> Path:
+        """Kept results of synthesis, and its scratch."""
+        return self.path / "synth"
+
+    @property
     def report(self) -> Path:
         """Tables, plots and JSON."""
         return self.path / "report"

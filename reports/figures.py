@@ -21,6 +21,8 @@ ImageFormat = Literal["png", "svg"]
 BLUE, ORANGE, GREEN, YELLOW = "#0072B2", "#E69F00", "#009E73", "#F0E442"
 SKY, VERMILLION, PURPLE, BLACK = "#56B4E9", "#D55E00", "#CC79A7", "#000000"
 GREY, BROWN = "#999999", "#8C564B"
+# Letters on a filled area.
+ON_COLOUR = "#FEFEFE"
 PALETTE = (BLUE, ORANGE, GREEN, SKY, VERMILLION, PURPLE, YELLOW, GREY, BLACK, BROWN)
 
 LABEL_LETTERS = 34
@@ -43,6 +45,7 @@ _STYLE: dict[RcKeyType, Any] = {
     # A dollar sign in a name is a letter, not mathematics.
     "text.parse_math": False,
     "svg.hashsalt": "nibbleflow",
+    "svg.fonttype": "none",
 }
 # Nothing of the clock or of the installation goes into a file.
 _METADATA: dict[str, dict[str, None]] = {"svg": {"Date": None}, "png": {"Software": None}}
@@ -56,15 +59,28 @@ def render(draw: Callable[[], Figure], image_format: ImageFormat, dpi: int = 110
         image_format: ``png`` or ``svg``.
         dpi: Pixels per inch of a PNG.
     """
+    return render_all(draw, (image_format,), dpi)[image_format]
+
+
+def render_all(
+    draw: Callable[[], Figure], formats: Sequence[ImageFormat], dpi: int = 110
+) -> dict[ImageFormat, bytes]:
+    """Draw once in the project's style and return the files by format; see ``render``.
+
+    Letters of an SVG are text in the reader's own font.
+    """
     import matplotlib
 
+    found: dict[ImageFormat, bytes] = {}
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(_STYLE)
-        stream = io.BytesIO()
-        metadata = _METADATA[image_format]
-        draw().savefig(stream, format=image_format, dpi=dpi, metadata=metadata)
-    return stream.getvalue()
+        figure = draw()
+        for image_format in formats:
+            stream = io.BytesIO()
+            figure.savefig(stream, format=image_format, dpi=dpi, metadata=_METADATA[image_format])
+            found[image_format] = stream.getvalue()
+    return found
 
 
 def new_figure(width_inches: float, height_inches: float) -> Figure:

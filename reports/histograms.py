@@ -18,8 +18,9 @@ from quant.errors import GraphError
 from quant.floatgraph import FloatConv, FloatGraph, FloatLinear
 from quant.graph import QGraph
 from quant.nodes import Conv, Linear
+from quant.record import BreakpointRecord
 from quant.weights import Weights
-from reports.figures import BLUE, GREY, VERMILLION, new_figure, short_name
+from reports.figures import BLUE, GREY, ORANGE, VERMILLION, new_figure, short_name
 from reports.summary import Summary
 
 if TYPE_CHECKING:
@@ -52,31 +53,47 @@ def chosen_layers(summary: Summary, count: int = SHOWN) -> tuple[str, ...]:
     return tuple(x.name for x in layers if x.name in kept)
 
 
-def histogram_plot(graph: QGraph, float_graph: FloatGraph, names: Sequence[str]) -> Figure:
+def histogram_plot(
+    graph: QGraph,
+    float_graph: FloatGraph,
+    names: Sequence[str],
+    breakpoints: Sequence[BreakpointRecord] = (),
+) -> Figure:
     """Draw one panel per layer: float weights in grey, weights per code level as blue stems.
 
     Args:
         graph: The integer graph.
         float_graph: The fused float network it was made from.
         names: Convolutions or linear layers of ``graph``.
+        breakpoints: Breakpoints of the layers in PWLQ, drawn where they lie.
 
     Raises:
         GraphError: A name is no layer with weights, or the float network has no such layer.
     """
     rows = math.ceil(len(names) / COLUMNS)
+    records = {record.layer: record for record in breakpoints}
     figure = new_figure(10.0, 1.1 + 2.5 * rows)
     figure.suptitle(f"{graph.name}: float weights and code levels", fontsize=11, weight="bold")
     for index, name in enumerate(names):
         axes = figure.add_subplot(rows, min(COLUMNS, len(names)), index + 1)
         weights, exact = layer_weights(graph, float_graph, name)
         _draw_panel(axes, weights, steps_of(weights, exact))
+        if name in records:
+            _draw_breakpoints(axes, breakpoint_steps(weights, records[name]))
         axes.set_title(short_name(name), loc="left", fontsize=8.5)
         axes.set_xlabel(f"weight (steps; one step {_scale_text(weights)})", fontsize=7)
         if index % COLUMNS == 0:
             axes.set_ylabel("weights per step", fontsize=7)
         axes.tick_params(labelsize=7)
-    handles = figure.axes[0].get_legend_handles_labels()
-    figure.legend(*handles, loc="outside lower center", ncols=3, fontsize=7)
+    # The first panel need not be a layer in PWLQ: every label that any panel has.
+    handles = {
+        label: handle
+        for axes in figure.axes
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
+    }
+    figure.legend(
+        list(handles.values()), list(handles), loc="outside lower center", ncols=4, fontsize=7
+    )
     return figure
 
 
@@ -120,6 +137,36 @@ def level_counts(weights: Weights) -> dict[int, int]:
     found = dict.fromkeys(map(int, np.unique(weights.tables)), 0)
     found.update(zip(map(int, levels), map(int, counts), strict=True))
     return found
+
+
+def breakpoint_steps(weights: Weights, record: BreakpointRecord) -> npt.NDArray[np.float64]:
+    """Return the first breakpoint of every group in steps of the group, float64 [groups].
+
+    Args:
+        weights: Stored weights of the layer.
+        record: Its breakpoints.
+
+    Raises:
+        GraphError: The record has another number of groups.
+    """
+    if len(record.integers) != weights.groups:
+        raise GraphError(
+            f"'{record.layer}' has {weights.groups} groups but {len(record.integers)} breakpoints "
+            "on record; they belong to another build, quantize again"
+        )
+    return np.array(record.integers) / weights.multipliers.reshape(-1)
+
+
+def _draw_breakpoints(axes: Axes, steps: npt.NDArray[np.float64]) -> None:
+    """Mark the median breakpoint on both sides, and from the least to the most of all groups."""
+    for side in (-1, 1):
+        axes.axvspan(
+            side * float(steps.min()), side * float(steps.max()), color=ORANGE, alpha=0.25, zorder=0
+        )
+        axes.axvline(
+            side * float(np.median(steps)), color=ORANGE, linewidth=1.2, linestyle="--",
+            label="PWLQ breakpoint",
+        )  # fmt: skip
 
 
 def _draw_panel(axes: Axes, weights: Weights, steps: npt.NDArray[np.float64]) -> None:

@@ -3,13 +3,20 @@
 
     resources(cell)                        any cell: lookup tables, flip-flops, DSP blocks, memories
     module_resources(module, parameters)   the same from parameters, before memory files exist
+    weight_resources(bits, depth, kind)    a weight memory with its address
     memory_resources(bits, depth, kind, role)   exact counts of one memory
 
 Lookup tables and flip-flops are fitted to Yosys, which is not Vivado.
 """
 
 from hw.estimate.memory import MemoryKind, MemoryRole, memory_resources
-from hw.estimate.model import BASIS, coefficients_version, module_resources, resources
+from hw.estimate.model import (
+    BASIS,
+    coefficients_version,
+    module_resources,
+    resources,
+    weight_resources,
+)
 from hw.estimate.primitives import Resources, total
 
 __all__ = [
@@ -22,4 +29,5 @@ __all__ = [
     "module_resources",
     "resources",
     "total",
+    "weight_resources",
 ]

@@ -4,7 +4,9 @@
 from collections.abc import Callable, Mapping
 
 from hw.cell import Parameter
+from hw.cores import PIXELS, tap_columns
 from hw.estimate.memory import MemoryKind, memory_parts
+from hw.estimate.packed import add_packed_core, add_pixel_order, packed_core
 from hw.estimate.work import (
     Work,
     add_decoder,
@@ -36,6 +38,8 @@ def cell_kind(module: str, p: Parameters) -> str:
         PlanError: There is no such cell.
     """
     if module == "nf_conv":
+        if p["Core"] != "plain":
+            return f"conv_{packed_core(p)}"
         core = "dsp" if p["UseDsp"] else "lut"
         return f"conv_depthwise_{core}" if p["Depthwise"] else f"conv_{core}"
     if module == "nf_stream_fifo":
@@ -44,8 +48,13 @@ def cell_kind(module: str, p: Parameters) -> str:
     return module.removeprefix("nf_")
 
 
+def price_kind(kind: str) -> str:
+    """Return under which name a kind's prices stand: convolutions of every core share theirs."""
+    return "conv" if kind.startswith("conv_") else kind
+
+
 def cell_work(module: str, p: Parameters) -> Work:
-    """Return what a cell is made of.
+    """Return what a cell is made of; a convolution without its weight memory.
 
     Args:
         module: Name of the module, as ``Cell.module``.
@@ -57,6 +66,19 @@ def cell_work(module: str, p: Parameters) -> Work:
     work = Work()
     _filler(module)(work, p)
     return work
+
+
+def weight_shape(p: Parameters) -> tuple[int, int]:
+    """Return the bits of a word and the words of the weight memory of a convolution."""
+    depthwise = bool(p["Depthwise"])
+    folds = -(-_int(p, "Filters") // _int(p, "Pe"))
+    channels = 1 if depthwise else _int(p, "Channels") // _int(p, "Groups") // _int(p, "Simd")
+    taps = _int(p, "KernelH") * _int(p, "KernelW") * channels
+    if p["Core"] != "plain":
+        columns = tap_columns(packed_core(p))
+        word = _int(p, "Pe") * _int(p, "Simd") * columns * _int(p, "OperandBits")
+        return word, folds * taps // columns
+    return _int(p, "Pe") * _int(p, "Simd") * _int(p, "WeightBits"), folds * taps
 
 
 def _filler(module: str) -> Callable[[Work, Parameters], None]:
@@ -77,6 +99,9 @@ def _pair(p: Parameters, name: str) -> tuple[int, int]:
 
 
 def _conv(w: Work, p: Parameters) -> None:
+    if p["Core"] != "plain":
+        _packed_conv(w, p)
+        return
     pe, simd = _int(p, "Pe"), _int(p, "Simd")
     kh, kw = _int(p, "KernelH"), _int(p, "KernelW")
     depthwise, use_dsp = bool(p["Depthwise"]), bool(p["UseDsp"])
@@ -84,7 +109,6 @@ def _conv(w: Work, p: Parameters) -> None:
     in_lanes = pe if depthwise else simd
     folds = _int(p, "Channels") // in_lanes
     output_folds = filters // pe
-    taps = kh * kw * (1 if depthwise else _int(p, "Channels") // groups // simd)
     acts, in_bits = _int(p, "ActBits"), _int(p, "InBits")
     add_window(
         w,
@@ -98,14 +122,6 @@ def _conv(w: Work, p: Parameters) -> None:
         (_int(p, "PadTop"), _int(p, "PadLeft"), _int(p, "PadBottom"), _int(p, "PadRight")),
         _int(p, "BufferPixels"),
     )
-    weight_bits = pe * simd * _int(p, "WeightBits")
-    style = str(p["WeightStyle"])
-    if p.get("LoadWeights"):
-        add_memory(w, weight_bits, output_folds * taps, "ultra", "ram")
-        w.counters += count_bits(output_folds * taps)
-        w.control += count_bits(output_folds * taps)
-    else:
-        add_rom(w, weight_bits, output_folds * taps, _kind(style))
     select = _int(p, "SelectBits")
     if select:
         lanes = simd if p["SelectByChannel"] else pe
@@ -127,24 +143,55 @@ def _conv(w: Work, p: Parameters) -> None:
         w.data += pe * sums
     w.adders += pe * sums
     w.sums += pe * sums
-    requant = _int(p, "RequantLanes")
+    _finish(w, p, pe, filters)
+    depth = _int(p, "QueueDepth")
+    add_fifo(w, pe * _int(p, "OutBits") + 1, depth)
+    w.control += depth.bit_length() + 2 * (2 + (simd - 1).bit_length())
+    w.counters += depth.bit_length()
+
+
+def _packed_conv(w: Work, p: Parameters) -> None:
+    """Add a convolution with a packed core."""
+    core = packed_core(p)
+    pe, simd, pixels = _int(p, "Pe"), _int(p, "Simd"), PIXELS[core]
+    rows = tap_columns(core) == 3
+    output_folds = -(-_int(p, "Filters") // pe)
+    (kh, kw), (sh, sw) = _pair(p, "Kernel"), _pair(p, "Stride")
+    groups, in_bits = _int(p, "Groups"), _int(p, "InBits")
+    add_window(
+        w,
+        simd * in_bits,
+        _int(p, "Channels") // simd,
+        groups,
+        output_folds // groups,
+        (_int(p, "Height"), _int(p, "Width")),
+        (kh, 1 if rows else kw),
+        (sh, pixels * sw),
+        (_int(p, "PadTop"), _int(p, "PadLeft"), _int(p, "PadBottom"), _int(p, "PadRight")),
+        _int(p, "BufferPixels"),
+        pixels,
+        pixels * sw,
+    )
+    acts = _int(p, "ActBits")
+    add_decoder(w, pixels * simd, in_bits, acts, table=bool(p["CodebookFile"]))
+    add_packed_core(w, p, pixels, output_folds // groups)
+    _finish(w, p, pe * pixels, output_folds * pe, pixels)
+    add_queue(w, pe * pixels * _int(p, "OutBits") + 1, _int(p, "QueueDepth"))
+    add_pixel_order(w, p, pixels)
+
+
+def _finish(w: Work, p: Parameters, results: int, filters: int, pixels: int = 1) -> None:
+    """Add ``nf_conv_finish`` for ``results`` accumulators of a fold."""
+    requant, accumulator = _int(p, "RequantLanes"), _int(p, "AccBits")
     shifts = (_int(p, "ShiftLow"), _int(p, "ShiftHigh"))
     pre, out = _int(p, "PreBits"), _int(p, "OutBits")
     shift_bits = max(1, (shifts[1] - shifts[0]).bit_length())
-    add_steps(w, pe, requant, accumulator, out)
-    add_rom(w, requant * (accumulator + 17 + shift_bits + pre + 1), filters // requant, "auto")
+    add_steps(w, results, requant, accumulator, out)
+    sets = max(1, requant // pixels)
+    add_rom(w, sets * (accumulator + 17 + shift_bits + pre + 1), filters // sets, "auto")
     add_requantizer(w, requant, accumulator, pre, shifts, constant=False)
-    has_table = bool(p["TableFile"])
-    if has_table:
+    if p["TableFile"]:
         add_decoder(w, requant, pre, out, table=True)
-    levels = (simd - 1).bit_length()
-    latency = 11 + levels + pe // requant + has_table
-    if factor:
-        latency += 1 if p["FactorByChannel"] else 3
-    depth = 1 + -(-latency // taps)
-    add_fifo(w, pe * out + 1, depth)
-    w.control += depth.bit_length() + 2 * (2 + levels)
-    w.counters += depth.bit_length()
 
 
 def _multiply(w: Work, lanes: int, left: int, right: int, *, use_dsp: bool) -> None:
@@ -153,7 +200,7 @@ def _multiply(w: Work, lanes: int, left: int, right: int, *, use_dsp: bool) -> N
         w.dsp += lanes
     else:
         w.products += lanes * left * right
-        w.product_registers += lanes * (left + right)
+    w.product_registers += lanes * (left + right)
 
 
 def _multiply_accumulate(w: Work, p: Parameters, acts: int, *, use_dsp: bool) -> None:
@@ -165,7 +212,10 @@ def _multiply_accumulate(w: Work, p: Parameters, acts: int, *, use_dsp: bool) ->
         w.decodes += count * operand
     else:
         w.decodes += count * operand * table_luts(select + weight)
-    w.operands += count * operand
+    if use_dsp:
+        w.block_operands += count * operand
+    else:
+        w.operands += count * operand
     _multiply(w, count, acts, operand, use_dsp=use_dsp)
     add_tree(w, pe, simd, acts + operand)
     levels = (simd - 1).bit_length()
@@ -359,8 +409,8 @@ def _stream_fifo(w: Work, p: Parameters) -> None:
     else:
         words = depth - 3 if depth > 5 else 2
         address = count_bits(words)
-        parts = memory_parts(bits, words, _kind(style), "ram")
-        add_memory(w, bits, words, _kind(style), "ram")
+        parts = memory_parts(bits, words, memory_kind(style), "ram")
+        add_memory(w, bits, words, memory_kind(style), "ram")
         # The second register of the memory.
         w.data += bits + parts.read_bits
         w.control += 2 * address + count + 2
@@ -406,7 +456,22 @@ def _rom_load(w: Work, p: Parameters) -> None:
     w.data += 32 * parts + 32
 
 
-def _kind(style: str) -> MemoryKind:
+def _rom_cycle(w: Work, p: Parameters) -> None:
+    bits, depth, kind = _int(p, "Bits"), _int(p, "Depth"), memory_kind(str(p["Style"]))
+    if p["Loadable"]:
+        add_memory(w, bits, depth, kind, "ram")
+        w.counters += count_bits(depth)
+        w.control += count_bits(depth)
+    else:
+        add_rom(w, bits, depth, kind)
+
+
+def memory_kind(style: str) -> MemoryKind:
+    """Return the kind of memory that a style asks for.
+
+    Raises:
+        PlanError: There is no such style.
+    """
     for kind in _KINDS:
         if kind == style:
             return kind
@@ -430,4 +495,5 @@ _WORK: dict[str, Callable[[Work, Parameters], None]] = {
     "nf_axis_end": _axis_end,
     "nf_load_gate": _load_gate,
     "nf_rom_load": _rom_load,
+    "nf_rom_cycle": _rom_cycle,
 }

@@ -8,14 +8,21 @@ lookup tables are those of one open flow, good for comparing plans with each oth
 
 import json
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from typing import Any, NamedTuple
 
 from hw.cell import Cell, Parameter
-from hw.estimate.cells import cell_kind, cell_work
+from hw.estimate.cells import (
+    cell_kind,
+    cell_work,
+    memory_kind,
+    price_kind,
+    weight_shape,
+)
+from hw.estimate.memory import MemoryKind
 from hw.estimate.primitives import Resources
-from hw.estimate.work import FF_FEATURES, LUT_FEATURES
+from hw.estimate.work import FF_FEATURES, LUT_FEATURES, Work
 
 COEFFICIENTS = "coefficients.json"
 BASIS = "estimated from Yosys, not Vivado"
@@ -34,34 +41,70 @@ class Prices(NamedTuple):
     ff: tuple[tuple[str, float], ...]
 
 
-def resources(cell: Cell) -> Resources:
-    """Return the estimated resources of any cell.
+def resources(cell: Cell, *, weights: bool = True) -> Resources:
+    """Return the estimated resources of any cell, from its module and parameters alone.
 
     Memories and DSP blocks follow from shapes, lookup tables and flip-flops from the fit.
+
+    Args:
+        cell: The cell.
+        weights: Whether a convolution's weight memory is part of it (``weight_resources``).
 
     Raises:
         PlanError: There is no estimate for its module.
     """
-    return module_resources(cell.module, cell.parameters)
+    return module_resources(cell.module, cell.parameters, weights=weights)
 
 
-def module_resources(module: str, parameters: Mapping[str, Parameter]) -> Resources:
+def module_resources(
+    module: str, parameters: Mapping[str, Parameter], *, weights: bool = True
+) -> Resources:
     """Return the estimated resources of an instance, before its memory files are made.
 
     Args:
         module: Name of the module, as ``Cell.module``.
         parameters: As ``Cell.parameters``; of file names only whether they are empty counts.
+        weights: As ``resources``.
 
     Raises:
         PlanError: There is no estimate for the module.
     """
-    work = cell_work(module, parameters)
-    prices = _prices()[cell_kind(module, parameters)]
-    lut = sum(price * getattr(work, name) for name, price in prices.lut)
-    ff = sum(price * getattr(work, name) for name, price in prices.ff)
+    found = _priced(cell_kind(module, parameters), cell_work(module, parameters))
+    if weights and module == "nf_conv":
+        bits, depth = weight_shape(parameters)
+        load = bool(parameters.get("LoadWeights"))
+        kind = memory_kind(str(parameters["WeightStyle"]))
+        found += weight_resources(bits, depth, kind, load=load)
+    return found
+
+
+@lru_cache(maxsize=1 << 16)
+def weight_resources(bits: int, depth: int, kind: MemoryKind, *, load: bool = False) -> Resources:
+    """Return the estimated resources of ``nf_rom_cycle``: constants and their address counter.
+
+    Args:
+        bits: Bits of a word.
+        depth: Words.
+        kind: What it lies in; ``distributed`` is logic.
+        load: Whether its words come through a write port at start.
+
+    Raises:
+        PlanError: The size is not positive.
+    """
+    values: dict[str, Parameter] = {
+        "Bits": bits,
+        "Depth": depth,
+        "Style": kind,
+        "Loadable": int(load),
+    }
+    return module_resources("nf_rom_cycle", values)
+
+
+def _priced(kind: str, work: Work) -> Resources:
+    prices = _prices()[price_kind(kind)]
     return Resources(
-        lut=round(lut),
-        ff=round(ff),
+        lut=round(sum(price * getattr(work, name) for name, price in prices.lut)),
+        ff=round(sum(price * getattr(work, name) for name, price in prices.ff)),
         dsp=work.dsp,
         bram18=work.bram18,
         uram=work.uram,

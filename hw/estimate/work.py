@@ -17,7 +17,8 @@ LUT_FEATURES = (
 """Fields of ``Work`` that lookup tables are priced by."""
 
 FF_FEATURES = (
-    "cells", "control", "data", "operands", "product_registers", "sums", "codes",
+    "cells", "control", "data", "operands", "block_operands", "product_registers", "sums",
+    "codes",
 )  # fmt: skip
 """Fields of ``Work`` that flip-flops are priced by."""
 
@@ -48,7 +49,8 @@ class Work:
         control: Registers of counters and flags.
         data: Registers that carry beats.
         operands: Registers of decoded weights.
-        product_registers: Registers of products in logic.
+        block_operands: The same in front of DSP blocks, which may take them in.
+        product_registers: Registers of products.
         sums: Registers of adder trees and accumulators.
         codes: Registers of requantizers.
         dsp: DSP blocks.
@@ -74,6 +76,7 @@ class Work:
     control: float = 0
     data: float = 0
     operands: float = 0
+    block_operands: float = 0
     product_registers: float = 0
     sums: float = 0
     codes: float = 0
@@ -143,6 +146,8 @@ def add_window(
     stride: tuple[int, int],
     padding: tuple[int, int, int, int],
     buffer_pixels: int,
+    pixels: int = 1,
+    banks: int = 1,
 ) -> None:
     """Add ``nf_window``.
 
@@ -157,11 +162,13 @@ def add_window(
         stride: (vertical, horizontal).
         padding: (top, left, bottom, right).
         buffer_pixels: Pixels that the buffer holds.
+        pixels: Pixels of a tap.
+        banks: Memories that the buffer consists of.
     """
     (height, width), (kh, kw), (sh, sw) = picture, kernel, stride
     rows, columns = height + padding[0] + padding[2], width + padding[1] + padding[3]
     out_h, out_w = (rows - kh) // sh + 1, (columns - kw) // sw + 1
-    depth = buffer_pixels * folds
+    depth = buffer_pixels // banks * folds
     address = max(1, count_bits(depth))
     row = (rows + kh + sh).bit_length() + 1
     column = (columns + kw + sw).bit_length() + 1
@@ -170,12 +177,15 @@ def add_window(
         count_bits(folds) + count_bits(folds // groups) + count_bits(kw) + count_bits(kh)
         + count_bits(replays) + count_bits(groups) + count_bits(out_w) + count_bits(out_h)
     )  # fmt: skip
-    add_memory(w, beat_bits, depth, "auto", "ram")
+    for _ in range(banks):
+        add_memory(w, beat_bits, depth, "auto", "ram")
+    # Each pixel of a tap picks its bank, each bank one of two addresses.
+    w.muxes += beat_bits * pixels * (banks - 1) + (address * banks if banks > 1 else 0)
     w.counters += counters
     w.pixels += pixel
-    w.addresses += address
+    w.addresses += address * (2 if banks > 1 else 1)
     w.corners += row + column
-    w.gates += beat_bits
+    w.gates += beat_bits * pixels
     w.control += counters + 4 * pixel + 5 * address + 2 * (row + column) + 2
 
 

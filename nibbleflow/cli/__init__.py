@@ -19,6 +19,7 @@ from nibbleflow.cli.repeat import repeat
 from nibbleflow.cli.report import report
 from nibbleflow.cli.running import run_app
 from nibbleflow.cli.study import study
+from nibbleflow.cli.synth import synth
 from nibbleflow.cli.vectors import vectors
 from nibbleflow.cli.verify import verify
 
@@ -37,6 +38,7 @@ COMMANDS = (
     vectors,
     compare,
     report,
+    synth,
     study,
     repeat,
 )

@@ -2,26 +2,36 @@
 """``nibbleflow report``: tables, plots and JSON of a build."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from rich.text import Text
 
 from hls import emit_network
+from hw.devices import Device, find_device
+from hw.estimate import BASIS
 from nibbleflow.folders import BuildFolder, whole_folder
-from nibbleflow.foldings import Aim
+from nibbleflow.foldings import Aim, ultra_filled
 from nibbleflow.plans import network_plan
+from nibbleflow.progress import progress_bar
+from nibbleflow.repeat import RUN_FILE_SUFFIX
 from nibbleflow.result import Result
-from quant.bundle import load_bundle
+from quant.bundle import Bundle, load_bundle
 from quant.bundle.weights import is_weights_bundle, load_weights
 from quant.errors import InputFileError
 from quant.floatstore import load_float
+from reports.hardware import HardwareEstimate, network_estimate
 from reports.network import NetworkSummary
-from reports.summary import summarise
+from reports.summary import Summary, summarise
 from reports.tables import summary_tables
 from reports.vendor import planned_intervals, read_vendor_report, vendor_json, vendor_tables
 from reports.weightsonly import weights_report, weights_tables, write_weights_report
-from reports.write import write_report
+from reports.write import PAGE, report_plots, write_report
+
+# Verbs whose runs made what the page shows, in the order to repeat them.
+_MAKING = ("demo", "quantize", "explore", "evaluate", "generate", "synth", "verify")
 
 
 def report(
@@ -47,8 +57,9 @@ def report(
         core: What multiplies: a core's name, or ``auto``; ``plain_lut`` when left out.
 
     Returns:
-        ``values`` has ``memory`` (``honest_ratio``, ``published_ratio``, ``bits``), ``macs`` and
-        ``layers``; with vendor reports also ``vendor``.
+        ``values`` has ``memory`` (``honest_ratio``, ``published_ratio``, ``bits``), ``macs``,
+        ``layers``, ``resources`` (estimated) and ``page``, the HTML file, if Jinja2 is there to
+        make it; with vendor reports also ``vendor``.
 
     Raises:
         NibbleflowError: The build or a report cannot be read, or the aims cannot be met.
@@ -64,7 +75,8 @@ def report(
     bundle = load_bundle(folder.bundle)
     float_graph, _ = load_float(folder.floats)
     found = [read_vendor_report(path) for given in vendor for path in _report_files(Path(given))]
-    plan = network_plan(folder, bundle.graph, Aim(fps, board, clock_mhz, max_macs, core))
+    aim = Aim(fps, board, clock_mhz, max_macs, core)
+    plan = network_plan(folder, bundle.graph, aim)
     summary = summarise(bundle, plan.schedule)
     network = NetworkSummary(plan.fifos, plan.cycles)
     layers = (
@@ -74,15 +86,98 @@ def report(
     )
     planned = planned_intervals(bundle.graph, plan.cycles, layers)
     values = summary.to_json()
-    with whole_folder(folder.report, force=True) as target:
-        write_report(summary, bundle, float_graph, target, network=network)
+    device = None if board is None else find_device(board)
+    estimate = network_estimate(
+        bundle.graph, plan.schedule, ultra_initial_contents=ultra_filled(aim)
+    )
+    values["resources"] = {"basis": BASIS, **asdict(estimate.total)}
+    page = _page(folder, bundle, summary, network, estimate, plan.schedule.clock_hz, device)
+    plots = report_plots(summary, bundle, float_graph, network)
+    with (
+        whole_folder(folder.report, force=True) as target,
+        progress_bar("drawing", len(plots)) as advance,
+    ):
+        write_report(
+            *(summary, bundle, float_graph, target),
+            network=network,
+            page=page,
+            progress=lambda: advance(1),
+        )
         if found:
             values["vendor"] = vendor_json(found, planned)
             text = json.dumps(values["vendor"], indent=1, allow_nan=False) + "\n"
             (target / "vendor.json").write_text(text, encoding="utf-8")
-    written = Text(f"tables and plots in {folder.report}")
+    if page is None:
+        written = Text(
+            f"tables and plots in {folder.report}; no page, as Jinja2 is not installed: run pip "
+            "install -e '.[reports]' in nibbleflow's folder",
+            style="yellow",
+        )
+    else:
+        values["page"] = str(folder.report / PAGE)
+        written = Text(f"tables and plots in {folder.report}; page: {folder.report / PAGE}")
     tables = (*summary_tables(summary), *vendor_tables(found, planned))
     return Result("report", values, (*tables, written))
+
+
+def _page(
+    folder: BuildFolder,
+    bundle: Bundle,
+    summary: Summary,
+    network: NetworkSummary,
+    estimate: HardwareEstimate,
+    clock_hz: int,
+    device: Device | None,
+) -> Callable[[Mapping[str, bytes]], str] | None:
+    """Return what makes the page from its pictures; ``None`` without Jinja2."""
+    try:
+        from reports.page import (
+            Hardware,
+            PageInput,
+            RunFile,
+            installed_versions,
+            page_html,
+            report_page,
+        )
+    except ModuleNotFoundError:
+        return None
+    verification = _verification(folder)
+    paths = [folder.path / f"{verb}{RUN_FILE_SUFFIX}" for verb in _MAKING]
+    runs = tuple(RunFile(p.name, _text(p)) for p in paths if p.is_file())
+
+    def page(pictures: Mapping[str, bytes]) -> str:
+        given = PageInput(
+            summary=summary,
+            breakpoints=bundle.record.breakpoints,
+            hardware=Hardware(network, estimate, clock_hz, device),
+            pictures=pictures,
+            verification=verification,
+            runs=runs,
+            versions=installed_versions(),
+        )
+        return page_html(report_page(given))
+
+    return page
+
+
+def _verification(folder: BuildFolder) -> dict[str, Any] | None:
+    """Return the record of the last verification, if there was one."""
+    if not folder.verification.is_file():
+        return None
+    try:
+        value = json.loads(_text(folder.verification))
+    except ValueError as error:
+        raise InputFileError(f"{folder.verification} is damaged ({error}); verify again") from None
+    if not isinstance(value, dict):
+        raise InputFileError(f"{folder.verification} is no record of verify; verify again")
+    return value
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputFileError(f"{path} cannot be read: {error}") from None
 
 
 def _report_files(given: Path) -> list[Path]:

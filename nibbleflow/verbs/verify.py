@@ -284,5 +284,5 @@ def _finish(
     graph: QGraph,
 ) -> Result:
     result = verification_result(verdicts, network, time.perf_counter() - started, graph.digest)
-    write_whole(folder.sim / "verify.json", result.to_json())
+    write_whole(folder.verification, result.to_json())
     return result

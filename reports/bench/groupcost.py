@@ -22,6 +22,7 @@ from hw.conv import rtl_sources
 from hw.conv_cell import conv_cell
 from hw.core_choice import cores_left
 from hw.geometry import conv_geometry
+from hw.packed_sources import dsp_ports
 from hw.packing import LaneProof
 from quant.memory import weight_bits
 from quant.nodes import Conv
@@ -98,7 +99,7 @@ def cell_counts(node: Conv, *, dsp: bool) -> dict[str, int]:
     _, source = sample_conv(1, CELL_CHANNELS, CELL_CHANNELS)
     cell = conv_cell(node, (CELL_CHANNELS, *PICTURE), source, FOLDING, "", "distributed")
     files: Mapping[str, str] = (
-        {"dut.sv": axis_top(cell, "dut")} | dict(cell.files) | read_sources(rtl_sources())
+        {"dut.sv": axis_top(cell, "dut")} | dict(cell.files) | read_sources([*rtl_sources(), dsp_ports()])
     )
     with tempfile.TemporaryDirectory(prefix="nibbleflow-yosys-") as folder:
         flow = f"{XILINX} -noiopad -top dut" + ("" if dsp else " -nodsp")

@@ -23,6 +23,7 @@ from quant.ptq.codes import encode
 from quant.ptq.executor import FloatExecutor
 from quant.ptq.fakequant import FakeQuantExecutor
 from quant.ptq.recipes import layerwise
+from quant.ptq.recipes.blockstages import RepApq, TaskQ
 from quant.ptq.recipes.images import ImageCodes
 from quant.ptq.recipes.network import FormattedNetwork
 from quant.ptq.recipes.recipe import (
@@ -276,7 +277,10 @@ def test_named_recipes():
     assert recipe_of("rtn").active == ()
     assert [type(s) for s in recipe_of("best").active] == [Gptq, Distill]
     assert [type(s) for s in recipe_of("distill").active] == [Nearest, Distill]
-    assert set(RECIPES) == {"rtn", "gptq", "adaround", "distill", "best", "best-long"}
+    assert [type(s) for s in recipe_of("repapq").active] == [Gptq, RepApq]
+    assert [type(s) for s in recipe_of("taskq").active] == [Gptq, TaskQ]
+    names = {"rtn", "gptq", "adaround", "repapq", "taskq", "distill", "best", "best-long"}
+    assert set(RECIPES) == names
 
 
 def test_a_file_of_stages(tmp_path):
@@ -296,7 +300,8 @@ def test_a_file_of_stages(tmp_path):
         ("x = 1\n", "recipe {f} must hold [[stage]] tables and nothing else"),
         (
             '[[stage]]\nkind = "magic"\n',
-            "recipe {f}: a stage has kind 'magic'; choose nearest, gptq, adaround, distill",
+            "recipe {f}: a stage has kind 'magic'; choose nearest, gptq, adaround, repapq, taskq, "
+            "distill",
         ),
         (
             '[[stage]]\nkind = "nearest"\nsteps = 3\n',
@@ -314,6 +319,15 @@ def test_a_file_of_stages(tmp_path):
             '[[stage]]\nkind = "nearest"\ngain = "some"\n',
             "recipe stage 'nearest': gain 'some' is not available; choose none, moments, "
             "least-squares",
+        ),
+        (
+            '[[stage]]\nkind = "repapq"\nrounding = "up"\n',
+            "recipe stage 'repapq': rounding 'up' is not available; choose straight-through, "
+            "adaround, frozen",
+        ),
+        (
+            '[[stage]]\nkind = "taskq"\nconfidence = 1.0\n',
+            "recipe stage 'taskq': confidence 1.0 is out of range; choose 0.01 to 0.99",
         ),
         (
             '[[stage]]\nkind = "gptq"\n[[stage]]\nkind = "adaround"\n',
@@ -334,8 +348,8 @@ def test_unknown_names_are_refused(tmp_path):
     with pytest.raises(InputFileError) as caught:
         recipe_of("worst")
     assert str(caught.value) == (
-        "recipe 'worst' is unknown; choose rtn, gptq, adaround, distill, best, best-long, or name "
-        "a .toml file"
+        "recipe 'worst' is unknown; choose rtn, gptq, adaround, repapq, taskq, distill, best, "
+        "best-long, or name a .toml file"
     )
     with pytest.raises(InputFileError, match=r"^recipe .*none\.toml cannot be read as TOML: "):
         recipe_of(str(tmp_path / "none.toml"))

@@ -54,10 +54,10 @@ class Blockwise:
     stage_term: bool = True
     qprep: bool = True
     float_inputs: float = 0.0
-    weight_rate: float = 1e-3
-    scale_rate: float = 1e-3
-    affine_rate: float = 1e-3
-    range_rate: float = 1e-3
+    weight_rate: float = 3e-3
+    scale_rate: float = 3e-3
+    affine_rate: float = 3e-3
+    range_rate: float = 3e-3
     pull: float = 0.01
     seed: int = 1
     enabled: bool = True
