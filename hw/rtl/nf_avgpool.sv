@@ -62,7 +62,7 @@ module nf_avgpool #(
   end
 
   // ---------------------------------------------------------------- window
-  logic tap_valid, tap_first, tap_last, tap_end, tap_row, may_start;
+  logic tap_valid, tap_first, tap_last, tap_end, may_start;
   logic [Lanes*InBits-1:0] tap_codes;
 
   nf_window #(
@@ -95,12 +95,11 @@ module nf_avgpool #(
     .tap_first_o(tap_first),
     .tap_last_o(tap_last),
     .tap_end_o(tap_end),
-    .tap_row_o(tap_row),
     .tap_data_o(tap_codes)
   );
 
   logic unused_end;
-  assign unused_end = tap_end ^ tap_row;
+  assign unused_end = tap_end;
 
   // ---------------------------------------------------------------- decode and sum
   logic first_1, first_2, last_1, last_2, last_3;

@@ -180,7 +180,7 @@ module nf_conv #(
     .PadRight(PadRight),
     .ZeroCode(ZeroCode),
     .Pixels(Pixels),
-    .Apart(StrideW),
+    .Apart(Packed ? StrideW : 1),
     .BufferPixels(BufferPixels),
     .Columns(RowGroups)
   ) u_window (
@@ -194,10 +194,34 @@ module nf_conv #(
     .tap_first_o(tap_first),
     .tap_last_o(tap_last),
     .tap_end_o(tap_end),
-    .tap_row_o(tap_row),
     .tap_data_o(tap_codes)
   );
 
+  if (Packed) begin : g_row
+    // Folds of a window, then windows of a row.
+    logic fold_last;
+    logic [1:0] unused_counts;
+    nf_tap_count #(
+      .Taps(Folds)
+    ) u_folds (
+      .clk_i,
+      .rst_ni,
+      .valid_i(tap_valid & tap_last),
+      .first_o(unused_counts[0]),
+      .last_o(fold_last)
+    );
+    nf_tap_count #(
+      .Taps(RowGroups)
+    ) u_groups (
+      .clk_i,
+      .rst_ni,
+      .valid_i(tap_valid & tap_last & fold_last),
+      .first_o(tap_row),
+      .last_o(unused_counts[1])
+    );
+  end else begin : g_no_row
+    assign tap_row = 1'b0;
+  end
   // Silent is 0 or 1: two results begin before a row, and a group has two pixels at least.
   assign tap_silent = (Silent != 0) & tap_row;
 
@@ -318,8 +342,6 @@ module nf_conv #(
       .acc_o(acc)
     );
     assign window_sums = '0;
-    logic unused_row;
-    assign unused_row = tap_row;
   end
 
   // ---------------------------------------------------------------- requantize

@@ -45,7 +45,7 @@ module nf_maxpool_pass #(
   localparam int unsigned ChannelFolds = Channels / Lanes;
 
   // ---------------------------------------------------------------- window
-  logic tap_valid, tap_first, tap_last, tap_end, tap_row, may_start;
+  logic tap_valid, tap_first, tap_last, tap_end, may_start;
   logic [Lanes*CodeBits-1:0] tap_codes;
 
   nf_window #(
@@ -78,12 +78,11 @@ module nf_maxpool_pass #(
     .tap_first_o(tap_first),
     .tap_last_o(tap_last),
     .tap_end_o(tap_end),
-    .tap_row_o(tap_row),
     .tap_data_o(tap_codes)
   );
 
   logic unused_end;
-  assign unused_end = tap_end ^ tap_row;
+  assign unused_end = tap_end;
 
   // ---------------------------------------------------------------- running maximum
   logic first_1, last_1, last_2;

@@ -58,7 +58,6 @@ module nf_window #(
   output logic                                  tap_first_o,  // first tap of an output fold
   output logic                                  tap_last_o,   // last tap of an output fold
   output logic                                  tap_end_o,    // last tap of the frame
-  output logic                                  tap_row_o,    // tap of a row's first window
   // Codes of the last tap, from the cycle after it.
   output logic [Pixels*CodesPerBeat*CodeBits-1:0] tap_data_o
 );
@@ -408,7 +407,6 @@ module nf_window #(
   assign tap_first_o = window_first;
   assign tap_last_o = work_end;
   assign tap_end_o = frame_end;
-  assign tap_row_o = out_x_q == '0;
 endmodule
 
 `default_nettype wire

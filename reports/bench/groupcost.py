@@ -99,7 +99,9 @@ def cell_counts(node: Conv, *, dsp: bool) -> dict[str, int]:
     _, source = sample_conv(1, CELL_CHANNELS, CELL_CHANNELS)
     cell = conv_cell(node, (CELL_CHANNELS, *PICTURE), source, FOLDING, "", "distributed")
     files: Mapping[str, str] = (
-        {"dut.sv": axis_top(cell, "dut")} | dict(cell.files) | read_sources([*rtl_sources(), dsp_ports()])
+        {"dut.sv": axis_top(cell, "dut")}
+        | dict(cell.files)
+        | read_sources([*rtl_sources(), dsp_ports()])
     )
     with tempfile.TemporaryDirectory(prefix="nibbleflow-yosys-") as folder:
         flow = f"{XILINX} -noiopad -top dut" + ("" if dsp else " -nodsp")
