@@ -106,6 +106,9 @@ def summary(bundle, schedule):
 HOSTILE = "<script>window.hacked = 1</script>"
 
 
+COUNTS = {"lut": 80, "ff": 40, "dsp": 2, "bram18": 1, "uram": 0, "lutram_luts": 20}
+
+
 def renamed(graph: QGraph, old: str, new: str) -> QGraph:
     """The graph with one node called otherwise."""
 
@@ -168,6 +171,13 @@ def page_input():
             "latency_counted": None,
             "runs": [{"name": "full speed", "frames": 2, "cycles": 5, "values": 900,
                       "mismatches": 0, "failure": HOSTILE}],
+        },
+        synthesis={
+            "digest": graph.digest, "basis": "counted by Yosys", "counted": COUNTS,
+            "estimated": COUNTS,
+            "cells": [{"owners": [HOSTILE, "b"], "module": "nf_conv", "basis": "synthesised",
+                       "counted": COUNTS, "estimated": {**COUNTS, "lut": 90, "ff": 0},
+                       "weights": {**COUNTS, "bram18": 9}}],
         },
         runs=(RunFile("quantize.run.toml", f'model = "{HOSTILE}"\n'),),
         versions=(("nibbleflow", "0.1.0"),),

@@ -24,6 +24,7 @@ from reports.memorymap import _row_spans, fits, memory_map_plot, smallest_board
 from reports.page import page_html, report_page
 from reports.page.blocks import Page, Paragraph, Section
 from reports.page.inlinesvg import inline_svg
+from reports.page.synthesis import synthesis_section
 from reports.page.verification import verification_section, verification_verdict
 
 pytest.importorskip("jinja2", reason="Jinja2 is not installed")
@@ -212,6 +213,41 @@ def test_a_damaged_record_is_refused():
     assert str(caught.value) == (
         "the record of the last verification is damaged (TypeError(\"'int' object is not "
         'iterable")); run nibbleflow verify again'
+    )
+
+
+def test_counted_cells_stand_beside_estimated_ones(page_input):
+    section = synthesis_section(page_input.synthesis, page_input.summary.digest)
+    _, totals, cells = section.blocks
+    assert [[c.value for c in row] for row in totals.rows] == [
+        ["counted", 100, 20, 40, 2, 1, 0], ["estimated", 100, 20, 40, 2, 1, 0],
+    ]  # fmt: skip
+    (row,) = cells.rows
+    assert [c.value for c in row[1:]] == [
+        "nf_conv",
+        2,
+        100,
+        110,
+        10.0,
+        40,
+        0,
+        -100.0,
+        2,
+        9,
+        "synthesised",
+    ]
+    for record, text in (
+        (None, "Nothing was synthesised; nibbleflow synth BUILD counts every distinct cell with "
+               "Yosys."),
+        ({"digest": "other"}, "The last synthesis was of another graph; run nibbleflow synth BUILD "
+                              "again."),
+    ):  # fmt: skip
+        assert synthesis_section(record, "d").blocks[0].text == text
+    with pytest.raises(InputFileError) as caught:
+        synthesis_section({"digest": "d"}, "d")
+    assert str(caught.value) == (
+        "the record of the last synthesis is damaged (KeyError('basis')); run nibbleflow synth "
+        "again"
     )
 
 
