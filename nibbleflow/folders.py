@@ -94,6 +94,11 @@ class BuildFolder:
         return self.path / "synth"
 
     @property
+    def synthesis(self) -> Path:
+        """What the last synthesis of the cells counted."""
+        return self.synth / "cells.json"
+
+    @property
     def report(self) -> Path:
         """Tables, plots and JSON."""
         return self.path / "report"

@@ -141,7 +141,8 @@ def _page(
         )
     except ModuleNotFoundError:
         return None
-    verification = _verification(folder)
+    verification = _record(folder.verification, "verify")
+    synthesis = _record(folder.synthesis, "synth")
     paths = [folder.path / f"{verb}{RUN_FILE_SUFFIX}" for verb in _MAKING]
     runs = tuple(RunFile(p.name, _text(p)) for p in paths if p.is_file())
 
@@ -152,6 +153,7 @@ def _page(
             hardware=Hardware(network, estimate, clock_hz, device),
             pictures=pictures,
             verification=verification,
+            synthesis=synthesis,
             runs=runs,
             versions=installed_versions(),
         )
@@ -160,16 +162,16 @@ def _page(
     return page
 
 
-def _verification(folder: BuildFolder) -> dict[str, Any] | None:
-    """Return the record of the last verification, if there was one."""
-    if not folder.verification.is_file():
+def _record(path: Path, verb: str) -> dict[str, Any] | None:
+    """Return the record that a verb left in the build, if it did."""
+    if not path.is_file():
         return None
     try:
-        value = json.loads(_text(folder.verification))
+        value = json.loads(_text(path))
     except ValueError as error:
-        raise InputFileError(f"{folder.verification} is damaged ({error}); verify again") from None
+        raise InputFileError(f"{path} is damaged ({error}); run nibbleflow {verb} again") from None
     if not isinstance(value, dict):
-        raise InputFileError(f"{folder.verification} is no record of verify; verify again")
+        raise InputFileError(f"{path} is no record; run nibbleflow {verb} again")
     return value
 
 

@@ -24,6 +24,7 @@ from reports.page.network import (
     weights_section,
 )
 from reports.page.reproduce import RunFile, reproduce_section
+from reports.page.synthesis import synthesis_section
 from reports.page.verification import verification_section, verification_verdict
 from reports.summary import Summary
 
@@ -79,6 +80,7 @@ class PageInput:
         hardware: The planned hardware; ``None``: nothing is said of it.
         pictures: SVG files by name, as ``report_files`` names them.
         verification: JSON values of the last ``verify``; ``None`` when there was none.
+        synthesis: JSON values of the last ``synth`` for UltraScale+; ``None`` without one.
         runs: What the runs in the build wrote, in order.
         versions: Names and versions of what made the page.
     """
@@ -88,6 +90,7 @@ class PageInput:
     hardware: Hardware | None
     pictures: Mapping[str, bytes]
     verification: Mapping[str, Any] | None
+    synthesis: Mapping[str, Any] | None
     runs: tuple[RunFile, ...]
     versions: tuple[tuple[str, str], ...]
 
@@ -113,7 +116,11 @@ def report_page(given: PageInput) -> Page:
         )
         named = hardware.device is not None
         memory = memory_blocks(estimate, board, named, _BOARDS, plots)
-        planned = [speed_section(network, plots), fifo_section(network, plots)]
+        planned = [
+            speed_section(network, plots),
+            fifo_section(network, plots),
+            synthesis_section(given.synthesis, summary.digest),
+        ]
     cycles = hardware.network.cycles if hardware else None
     sections = (
         summary_section(summary, facts, verdict),

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 "use strict";
 // Makes the headings of tables into buttons: ascending, descending, as it was. Without this script
 // the tables are whole, in the order of the graph.

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A small bundle with the float network that it could have come from, and a folding."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -9,7 +11,7 @@ from quant.floatgraph import FloatConv, FloatGraph, FloatInput, FloatLinear
 from quant.graph import QGraph
 from quant.hostspec import HostSpec
 from quant.nodes import Conv, Linear
-from quant.record import LayerRecord, QuantRecord
+from quant.record import BreakpointRecord, LayerRecord, QuantRecord
 from quant.samples import sample_graph
 from quant.schedule import Folding, Schedule
 
@@ -98,3 +100,92 @@ def summary(bundle, schedule):
     from reports.summary import summarise
 
     return summarise(bundle, schedule)
+
+
+# What a node of an untrusted model may be called.
+HOSTILE = "<script>window.hacked = 1</script>"
+
+
+COUNTS = {"lut": 80, "ff": 40, "dsp": 2, "bram18": 1, "uram": 0, "lutram_luts": 20}
+
+
+def renamed(graph: QGraph, old: str, new: str) -> QGraph:
+    """The graph with one node called otherwise."""
+
+    def changed(node):
+        values = {"name": new} if node.name == old else {}
+        if getattr(node, "source", None) == old:
+            values["source"] = new
+        if old in getattr(node, "sources", ()):
+            values["sources"] = tuple(new if s == old else s for s in node.sources)
+        return replace(node, **values) if values else node
+
+    return QGraph(graph.name, tuple(changed(node) for node in graph.nodes))
+
+
+@pytest.fixture(scope="session")
+def page_input():
+    """Everything a page shows, of a network whose names and texts are all hostile."""
+    from hw.network_cycles import network_cycles
+    from hw.plan_network import plan_network
+    from hw.planning import complete_schedule
+    from reports.hardware import network_estimate
+    from reports.network import NetworkSummary
+    from reports.page import Hardware, PageInput, RunFile
+    from reports.summary import summarise
+    from reports.write import report_files
+
+    graph = renamed(sample_graph(1), "stem", HOSTILE)
+    plan = complete_schedule(graph, plan_network(graph, target_interval_cycles=3000))
+    network = NetworkSummary(plan.fifos, network_cycles(graph, plan.schedule))
+    layers = tuple(
+        LayerRecord(n.name, "conv", 0, 8, "", "", None, 40.0 - i, 0)
+        for i, n in enumerate(graph.nodes[:-2])
+    )
+    bundle = bundle_of(graph, layers)
+    pwlq = next(n for n in graph.convs if n.name != HOSTILE)
+    ends = tuple(int(v) for v in pwlq.weights.multipliers.reshape(-1))
+    record = BreakpointRecord(
+        pwlq.name, 1, (0.25,) * len(ends), (1.0,) * len(ends), ends, tuple(4 * e for e in ends)
+    )
+    told = replace(
+        bundle.record, model=HOSTILE, notes=(HOSTILE,), settings={HOSTILE: HOSTILE},
+        breakpoints=(record,),
+    )  # fmt: skip
+    bundle = replace(bundle, record=told)
+    pictures = {}
+    report_files(
+        summarise(bundle, plan.schedule), bundle, float_graph_of(graph), ("png",), network,
+        lambda svgs: pictures.update(svgs) or "",
+    )  # fmt: skip
+    node = {"name": HOSTILE, "engine": "rtl", "values": 900, "mismatches": 0, "first": None}
+    return PageInput(
+        summary=summarise(bundle, plan.schedule),
+        breakpoints=told.breakpoints,
+        hardware=Hardware(network, network_estimate(graph, plan.schedule), 200_000_000, None),
+        pictures=pictures,
+        verification={
+            "engines": ["golden", "rtl"], "digest": graph.digest, "nodes": [node], "values": 900,
+            "mismatches": 0, "failures": 0, "cycles": 5, "seconds": 2.0, "macs_per_second": 7e6,
+            "interval_planned": 3000, "interval_counted": 3000, "latency_planned": 4000,
+            "latency_counted": None,
+            "runs": [{"name": "full speed", "frames": 2, "cycles": 5, "values": 900,
+                      "mismatches": 0, "failure": HOSTILE}],
+        },
+        synthesis={
+            "digest": graph.digest, "basis": "counted by Yosys", "counted": COUNTS,
+            "estimated": COUNTS,
+            "cells": [{"owners": [HOSTILE, "b"], "module": "nf_conv", "basis": "synthesised",
+                       "counted": COUNTS, "estimated": {**COUNTS, "lut": 90, "ff": 0},
+                       "weights": {**COUNTS, "bram18": 9}}],
+        },
+        runs=(RunFile("quantize.run.toml", f'model = "{HOSTILE}"\n'),),
+        versions=(("nibbleflow", "0.1.0"),),
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def page_text(page_input) -> str:
+    from reports.page import page_html, report_page
+
+    return page_html(report_page(page_input))
