@@ -17,6 +17,7 @@ from rich.table import Table
 from quant.errors import NibbleflowError
 from reports import readme
 from reports.bench import (
+    calibration,
     deadlock,
     demo,
     faults,
@@ -48,6 +49,7 @@ BENCHMARKS = (
     verify.BENCHMARK,
     study.BENCHMARK,
     recipes.BENCHMARK,
+    calibration.BENCHMARK,
     golden.BENCHMARK,
     hls.BENCHMARK,
     granularity.BENCHMARK,
