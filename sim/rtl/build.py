@@ -28,6 +28,7 @@ BENCH_SOURCES = tuple(
 )
 WAVE_SOURCES = (HERE / "nf_bench_waves.sv",)
 PROBE_SOURCES = (HERE / "nf_probe.sv", HERE / "nf_probe.cpp")
+MAIN_SOURCE = HERE / "nf_main.cpp"
 EXECUTABLE = "nf_bench"
 
 # C++ lines (about) of one file. A cell fits one file: several cost two precompiled headers, twice
@@ -94,7 +95,7 @@ def compile_bench(
     ):
         key.update(part.encode() + b"\0")
     key.update(repr((options.waves, options.optimise, options.large)).encode())
-    for source in (*BENCH_SOURCES, *WAVE_SOURCES, *PROBE_SOURCES, *sources):
+    for source in (*BENCH_SOURCES, *WAVE_SOURCES, *PROBE_SOURCES, MAIN_SOURCE, *sources):
         try:
             key.update(source.name.encode() + b"\0" + source.read_bytes() + b"\0")
         except OSError as error:
@@ -175,7 +176,7 @@ def _compile(
         *(str(source) for source in BENCH_SOURCES),
         str(work / "nf_bench.sv"),
         *extra,
-        str(_cocotb_folder() / "share" / "lib" / "verilator" / "verilator.cpp"),
+        str(MAIN_SOURCE),
     ]
     done = verilator.run(arguments, work)
     if done.returncode:
