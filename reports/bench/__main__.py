@@ -30,6 +30,7 @@ from reports.bench import (
     network,
     packed,
     recipes,
+    simspeed,
     study,
     verify,
     yolov5n,
@@ -56,6 +57,7 @@ BENCHMARKS = (
     packed.BENCHMARK,
     faults.BENCHMARK,
     network.BENCHMARK,
+    simspeed.BENCHMARK,
     deadlock.BENCHMARK,
     fifos.BENCHMARK,
 )

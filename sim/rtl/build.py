@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from quant.caches import cache_root
 from quant.errors import ToolError
-from sim.rtl.verilator import RUNTIME_LEVEL, Verilator, find_verilator, run_tool
+from sim.rtl.verilator import NATIVE, RUNTIME_LEVEL, Verilator, find_verilator, run_tool
 from sim.rtl.wrapper import public_text
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class BuildOptions:
 
     Attributes:
         waves: Compile in the recording of ``dump.vcd``.
-        optimise: Compile with ``-O3``: for long runs.
+        optimise: Compile with ``-O3`` for this processor: for long runs.
         large: A whole network: many C++ files, compiled side by side.
         jobs: Compiler processes at once; changes no result.
     """
@@ -95,6 +95,9 @@ def compile_bench(
     ):
         key.update(part.encode() + b"\0")
     key.update(repr((options.waves, options.optimise, options.large)).encode())
+    if options.optimise:
+        command = ["g++", *NATIVE, "-Q", "--help=target"]
+        key.update(run_tool(command, Path("/"), verilator.environment()).stdout.encode())
     for source in (*BENCH_SOURCES, *WAVE_SOURCES, *PROBE_SOURCES, MAIN_SOURCE, *sources):
         try:
             key.update(source.name.encode() + b"\0" + source.read_bytes() + b"\0")

@@ -199,7 +199,8 @@ def test_an_unknown_name_is_refused(checkout, capsys):
     assert capsys.readouterr().err == (
         "error: no benchmark 'speed'; choose demo, float, yolov5n, yolox_nano, mobileone, verify, "
         "study, recipes, "
-        "calibration, golden, hls, granularity, packed, faults, network, deadlock, fifos\n"
+        "calibration, golden, hls, granularity, packed, faults, network, simspeed, deadlock, "
+        "fifos\n"
     )
 
 
@@ -324,6 +325,7 @@ def test_names_and_needs_are_those_of_the_real_data():
         "packed",
         "faults",
         "network",
+        "simspeed",
         "deadlock",
         "fifos",
     ]
