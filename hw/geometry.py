@@ -8,9 +8,9 @@ from hw.groups import FactorPlace, factor_place
 from quant.errors import PlanError
 from quant.graph import conv_output_size
 from quant.nodes import Conv
-from quant.schedule import Folding
+from quant.schedule import Core, Folding
 
-PLAIN_CORES = ("plain_lut", "plain_dsp")
+PLAIN_CORES: tuple[Core, ...] = ("plain_lut", "plain_dsp")
 
 # Cycles from the last tap of a fold to its output beat besides the adder tree, the requantizer's
 # steps and the table: operand and product registers, accumulator, requantizer, output queue.
