@@ -56,7 +56,8 @@ def network_plan(
 ) -> NetworkPlan:
     """Return the plan kept in a build when it is the one for ``aim``, else plan anew.
 
-    A new plan is kept when there is none, or with ``replace_saved``.
+    Without any aim the kept plan is used, whatever it was made for: ``explore`` leaves one. A new
+    plan is kept when there is none, or with ``replace_saved``.
 
     Args:
         folder: The build.
@@ -70,8 +71,11 @@ def network_plan(
         PlanError: The aim cannot be met, or the board is unknown.
     """
     tell = say or Console(stderr=True, highlight=False).print
-    foldings = plan_schedule(graph, aim)
     kept = kept_plan(folder, graph)
+    if kept is not None and aim == Aim():
+        tell(f"plan of {folder.schedule}")
+        return kept
+    foldings = plan_schedule(graph, aim)
     if kept is not None and _text_of(kept.schedule) == _text_of(foldings):
         tell(f"plan of {folder.schedule}")
         return kept
@@ -83,7 +87,7 @@ def network_plan(
     cycles = network_cycles(graph, complete.schedule, complete.fifos.alone)
     plan = NetworkPlan(complete.schedule, complete.fifos, cycles, perf_counter() - begin)
     if not other:
-        _keep(folder, plan, graph)
+        keep_plan(folder, plan, graph)
     return plan
 
 
@@ -121,7 +125,7 @@ def _text_of(schedule: Schedule) -> str:
     return schedule_text(replace(schedule, fifo_depth={}))
 
 
-def _keep(folder: BuildFolder, plan: NetworkPlan, graph: QGraph) -> None:
+def keep_plan(folder: BuildFolder, plan: NetworkPlan, graph: QGraph) -> None:
     """Write the plan into the build."""
     text = schedule_text(plan.schedule)
     value = {

@@ -68,15 +68,15 @@ def synthesise_batch(
     top = "batch --keep-hierarchy"
     synthesise(folder, files, top, "; ".join(steps), timeout_seconds=timeout_seconds)
     log = (folder / LOG).read_text(encoding="utf-8")
-    parts = re.split(
-        r"^=== dut_(\d+)\S* ===$", log[log.rindex("Printing statistics") :], flags=re.M
-    )
-    found = {
-        int(k): counted_resources(
-            {name: int(n) for n, name in re.findall(r"^ +(\d+) +([A-Z]\w+)$", text, re.M)}
-        )
-        for k, text in zip(parts[1::2], parts[2::2], strict=True)
-    }
+    # Sections by module; a last one may sum up.
+    counts = log[log.rindex("Printing statistics") :]
+    parts = re.split(r"^=== (.+) ===$", counts, flags=re.M)
+    found = {}
+    for module, text in zip(parts[1::2], parts[2::2], strict=True):
+        number = re.fullmatch(r"dut_(\d+)\S*", module)
+        if number:
+            cells = re.findall(r"^ +(\d+) +([A-Z]\w+)$", text, re.M)
+            found[int(number[1])] = counted_resources({name: int(n) for n, name in cells})
     if sorted(found) != list(range(len(duts))):
         raise ToolError(f"Yosys counted {len(found)} instances of {len(duts)}; see {folder / LOG}")
     return [found[k] for k in range(len(duts))]

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from hw.fifo_depths import FifoPlan
 from hw.network_cycles import NetworkCycles
-from reports.figures import BLUE, ORANGE, row_axes
+from reports.figures import BLUE, ORANGE, VERMILLION, row_axes
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -150,6 +150,10 @@ def cycle_plot(summary: NetworkSummary) -> Figure:
         f"one frame every {cycles.interval_cycles:,} cycles; slowest: {cycles.bottleneck}; {BASIS}",
     )
     shares = [100 * node.utilisation for node in cycles.nodes.values()]
-    axes.barh(range(len(shares)), shares, 2 * _BAR, color=BLUE)
+    slowest = cycles.nodes[cycles.bottleneck].alone_cycles
+    colours = [
+        VERMILLION if node.alone_cycles == slowest else BLUE for node in cycles.nodes.values()
+    ]
+    axes.barh(range(len(shares)), shares, 2 * _BAR, color=colours)
     axes.set_xlim(0, 100)
     return figure

@@ -125,7 +125,7 @@ def carried_on(known: list[Resources], counted: list[Resources], estimated: Reso
 
     Returns:
         The second count, plus the estimated difference times the ratio of counted to estimated
-        differences of the two.
+        differences of the two; times the ratio of the second itself where those do not differ.
     """
     values = []
     for (a, b), (x, y), aim in zip(
@@ -134,7 +134,8 @@ def carried_on(known: list[Resources], counted: list[Resources], estimated: Reso
         astuple(estimated),
         strict=True,
     ):
-        slope = (y - x) / (b - a) if b != a else 1
+        alone = y / b if b else 1
+        slope = (y - x) / (b - a) if b != a else alone
         values.append(max(0, round(y + (aim - b) * slope)))
     return Resources(*values)
 

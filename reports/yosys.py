@@ -35,7 +35,7 @@ MEMORY_LUTS = {
 
 # Warnings about Yosys' own files: one has a newer keyword, one an address port too wide.
 _OWN_WARNING = re.compile(
-    r"/share/abc9_map\.v|Resizing cell port \S+\.ADDR(ARD|BWR)ADDR from 16 bits to 15 bits"
+    r"/share/abc9_map\.v|Resizing cell port \S+\.ADDR(ARD|BWR)ADDR from 16 bits to 1[45] bits"
     r"|^Warnings: \d+ unique messages, \d+ total$|\b0 warnings"
 )
 

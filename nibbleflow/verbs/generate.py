@@ -3,6 +3,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 from rich.table import Table
 
@@ -14,7 +15,11 @@ from hls import (
 )
 from hls import write_network as write_hls_network
 from hw.conv import emit_conv, rtl_sources
+<<<<<<< HEAD
 from hw.cores import tap_macs
+=======
+from hw.devices import find_device
+>>>>>>> de2a79f107e78fd8dd5ebacdcde625e2cd8f245a
 from nibbleflow.folders import BuildFolder, whole_folder
 from nibbleflow.foldings import Aim, plan_schedule, ultra_filled
 from nibbleflow.networkfiles import write_network
@@ -29,6 +34,8 @@ from quant.bundle.names import unique_stems
 from quant.graph import QGraph
 from quant.nodes import Conv
 from quant.schedule import Schedule
+from reports.hardware import network_estimate
+from reports.resourcetable import resource_tables, resource_values
 from sim.golden import GoldenModel
 from sim.host import input_codes
 
@@ -61,7 +68,8 @@ def generate(
         force: Whether existing sources may be replaced.
 
     Returns:
-        ``values`` has ``files``, relative to the build folder.
+        ``values`` has ``files``, relative to the build folder; with the whole network in RTL also
+        ``resources``, estimated.
 
     Raises:
         NibbleflowError: The build, a name or a folding is wrong, or hls4ml is missing.
@@ -79,11 +87,19 @@ def generate(
         else plan_schedule(graph, aim)
     )
     written: list[Path] = []
+    tables: tuple[Table, ...] = ()
+    values: dict[str, Any] = {"digest": graph.digest}
     if both or rtl:
         with whole_folder(folder.rtl, force=force) as target:
             if whole:
                 project = write_network(graph, schedule, ultra_filled(aim), target)
                 write_vivado(project, aim.board, target)
+                device = None if board is None else find_device(board)
+                estimate = network_estimate(
+                    graph, schedule, ultra_initial_contents=ultra_filled(aim)
+                )
+                tables = resource_tables(estimate, device)
+                values["resources"] = resource_values(estimate)
             else:
                 _write_rtl(graph, chosen, schedule, target)
         written += _files(folder.rtl)
@@ -100,9 +116,15 @@ def generate(
         table.add_column(column)
     for node in chosen:
         folding = schedule.folding[node.name]
+<<<<<<< HEAD
         macs = str(tap_macs(folding.core, folding.pe, folding.simd))
         table.add_row(node.name, folding.core, str(folding.pe), str(folding.simd), macs)
     return Result("generate", {"files": files, "digest": graph.digest}, (table,))
+=======
+        macs = str(folding.pe * folding.simd)
+        table.add_row(node.name, str(folding.pe), str(folding.simd), macs)
+    return Result("generate", {"files": files, **values}, (table, *tables))
+>>>>>>> de2a79f107e78fd8dd5ebacdcde625e2cd8f245a
 
 
 def _write_rtl(graph: QGraph, nodes: tuple[Conv, ...], schedule: Schedule, target: Path) -> None:

@@ -3,7 +3,6 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,6 @@ from rich.text import Text
 
 from hls import emit_network
 from hw.devices import Device, find_device
-from hw.estimate import BASIS
 from nibbleflow.folders import BuildFolder, whole_folder
 from nibbleflow.foldings import Aim, ultra_filled
 from nibbleflow.plans import network_plan
@@ -24,6 +22,7 @@ from quant.errors import InputFileError
 from quant.floatstore import load_float
 from reports.hardware import HardwareEstimate, network_estimate
 from reports.network import NetworkSummary
+from reports.resourcetable import resource_tables, resource_values
 from reports.summary import Summary, summarise
 from reports.tables import summary_tables
 from reports.vendor import planned_intervals, read_vendor_report, vendor_json, vendor_tables
@@ -90,7 +89,7 @@ def report(
     estimate = network_estimate(
         bundle.graph, plan.schedule, ultra_initial_contents=ultra_filled(aim)
     )
-    values["resources"] = {"basis": BASIS, **asdict(estimate.total)}
+    values["resources"] = resource_values(estimate)
     page = _page(folder, bundle, summary, network, estimate, plan.schedule.clock_hz, device)
     plots = report_plots(summary, bundle, float_graph, network)
     with (
@@ -116,8 +115,8 @@ def report(
     else:
         values["page"] = str(folder.report / PAGE)
         written = Text(f"tables and plots in {folder.report}; page: {folder.report / PAGE}")
-    tables = (*summary_tables(summary), *vendor_tables(found, planned))
-    return Result("report", values, (*tables, written))
+    tables = (*summary_tables(summary), *resource_tables(estimate, device))
+    return Result("report", values, (*tables, *vendor_tables(found, planned), written))
 
 
 def _page(

@@ -154,7 +154,7 @@ def _cells_result(folder: BuildFolder, network: Network, rows: list[SynthesisedC
     }
     note = Text(f"weight memories by shape, estimates {BASIS}; kept in {folder.synth}")
     result = Result("synth", values, (table, sums, note))
-    write_whole(folder.synth / "cells.json", result.to_json())
+    write_whole(folder.synthesis, result.to_json())
     return result
 
 

@@ -17,6 +17,7 @@ from rich.table import Table
 from quant.errors import NibbleflowError
 from reports import readme
 from reports.bench import (
+    calibration,
     deadlock,
     demo,
     faults,
@@ -29,6 +30,7 @@ from reports.bench import (
     network,
     packed,
     recipes,
+    simspeed,
     study,
     verify,
     yolov5n,
@@ -48,12 +50,14 @@ BENCHMARKS = (
     verify.BENCHMARK,
     study.BENCHMARK,
     recipes.BENCHMARK,
+    calibration.BENCHMARK,
     golden.BENCHMARK,
     hls.BENCHMARK,
     granularity.BENCHMARK,
     packed.BENCHMARK,
     faults.BENCHMARK,
     network.BENCHMARK,
+    simspeed.BENCHMARK,
     deadlock.BENCHMARK,
     fifos.BENCHMARK,
 )

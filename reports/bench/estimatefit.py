@@ -47,7 +47,7 @@ ROUGH_LUT = {
 }
 """Lookup tables per unit: an adder's bit takes one, four-way multiplexers half one per input."""
 
-ROUGH_FF = dict.fromkeys(FF_FEATURES, 1.0)
+ROUGH_FF = dict.fromkeys(FF_FEATURES, 1.0) | {"cells": 0.0}
 
 # Weight of the rough prices beside one fitted cell, and cells below which errors count absolute.
 _TRUST, _SMALL = 0.003, 20

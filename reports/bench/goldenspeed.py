@@ -53,7 +53,7 @@ def measure(build: Path, rounds: int) -> dict[str, float | int]:
         NibbleflowError: The build cannot be read.
     """
     bundle = load_bundle(build / "bundle")
-    frames = _frames(build / "float" / "frames.npy", bundle)
+    frames = kept_frames(build / "float" / "frames.npy", bundle)
     model = GoldenModel(bundle.graph)
     model.run(frames[:1])
     seconds = []
@@ -74,8 +74,16 @@ def measure(build: Path, rounds: int) -> dict[str, float | int]:
     }
 
 
-def _frames(path: Path, bundle: Bundle) -> npt.NDArray[np.uint8]:
-    """Return input codes, uint8 [N, C, H, W], of the frames that ``quantize`` kept."""
+def kept_frames(path: Path, bundle: Bundle) -> npt.NDArray[np.uint8]:
+    """Return input codes, uint8 [N, C, H, W], of the frames that ``quantize`` kept.
+
+    Args:
+        path: Where they are.
+        bundle: Of the same build.
+
+    Raises:
+        InputFileError: The file cannot be read.
+    """
     try:
         canvases = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:

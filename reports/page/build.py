@@ -43,8 +43,8 @@ _CAPTIONS = {
     "fifos": ("FIFO depths", "Bits of every FIFO that is no wire, least and as planned."),
     "utilisation": (
         "Bottleneck chart",
-        "Share of the interval in which the slowest stage of each node works; at 100 % it is the "
-        "bottleneck.",
+        "Share of the interval in which the slowest stage of each node works; nodes as slow as the "
+        "bottleneck are red.",
     ),
     "memorymap": (
         "Memory map",

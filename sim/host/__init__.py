@@ -11,7 +11,7 @@ from sim.host.classify import (
     top1,
     top_accuracy,
 )
-from sim.host.coco import Accuracy, evaluate
+from sim.host.coco import Accuracy, evaluate, matched
 from sim.host.dataset import Dataset, DatasetImage, read_dataset
 from sim.host.decode import Candidates, ScoreForm, decode_boxes, sigmoid
 from sim.host.detector import Detections, dequantize, detect, gather_scales
@@ -45,6 +45,7 @@ __all__ = [
     "input_codes",
     "letterbox",
     "list_images",
+    "matched",
     "normalise",
     "read_dataset",
     "read_image",

@@ -65,6 +65,40 @@ def evaluate(
     Raises:
         InputFileError: A class or image is not in the data set, or the images have no boxes.
     """
+    with contextlib.redirect_stdout(io.StringIO()):
+        scorer = matched(dataset, detections, class_names)
+        scorer.accumulate()
+        scorer.summarize()
+    stats = tuple(float(value) for value in scorer.stats)
+    precision, recall, confidence = _best_f1(
+        scorer.evalImgs, len(scorer.params.catIds), len(detections)
+    )
+    return Accuracy(
+        images=len(detections),
+        map=100 * stats[0],
+        map50=100 * stats[1],
+        precision=100 * precision,
+        recall=100 * recall,
+        confidence=confidence,
+        stats=stats,
+    )
+
+
+def matched(
+    dataset: Dataset, detections: Mapping[int, Detections], class_names: Sequence[str]
+) -> COCOeval:
+    """Return pycocotools' scorer with every detection matched, silently; nothing is summed up.
+
+    Its ``evalImgs`` are ordered class, area range (the first is "all"), image by rising number.
+
+    Args:
+        dataset: The labelled images.
+        detections: By image id, boxes in original pixels.
+        class_names: Name of each class index in the detections.
+
+    Raises:
+        InputFileError: A class or image is not in the data set, or the images have no boxes.
+    """
     ids = dataset.category_ids(class_names)
     image_ids = sorted(detections)
     unknown = set(image_ids) - {image.image_id for image in dataset.images}
@@ -89,19 +123,7 @@ def evaluate(
         scorer.params.imgIds = image_ids
         scorer.params.catIds = sorted(ids)
         scorer.evaluate()
-        scorer.accumulate()
-        scorer.summarize()
-    stats = tuple(float(value) for value in scorer.stats)
-    precision, recall, confidence = _best_f1(scorer.evalImgs, len(ids), len(image_ids))
-    return Accuracy(
-        images=len(image_ids),
-        map=100 * stats[0],
-        map50=100 * stats[1],
-        precision=100 * precision,
-        recall=100 * recall,
-        confidence=confidence,
-        stats=stats,
-    )
+    return scorer
 
 
 def _index(dataset: Dataset, boxes: list[dict[str, Any]]) -> COCO:

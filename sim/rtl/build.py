@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from hw.packed_sources import dsp_model
 from quant.caches import cache_root
 from quant.errors import ToolError
-from sim.rtl.verilator import RUNTIME_LEVEL, Verilator, find_verilator, run_tool
+from sim.rtl.verilator import NATIVE, RUNTIME_LEVEL, Verilator, find_verilator, run_tool
 from sim.rtl.wrapper import public_text
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ BENCH_SOURCES = tuple(
 DEVICE_MODELS = (dsp_model(),)
 WAVE_SOURCES = (HERE / "nf_bench_waves.sv",)
 PROBE_SOURCES = (HERE / "nf_probe.sv", HERE / "nf_probe.cpp")
+MAIN_SOURCE = HERE / "nf_main.cpp"
 EXECUTABLE = "nf_bench"
 
 # C++ lines (about) of one file. A cell fits one file: several cost two precompiled headers, twice
@@ -45,7 +46,7 @@ class BuildOptions:
 
     Attributes:
         waves: Compile in the recording of ``dump.vcd``.
-        optimise: Compile with ``-O3``: for long runs.
+        optimise: Compile with ``-O3`` for this processor: for long runs.
         large: A whole network: many C++ files, compiled side by side.
         jobs: Compiler processes at once; changes no result.
     """
@@ -97,7 +98,11 @@ def compile_bench(
     ):
         key.update(part.encode() + b"\0")
     key.update(repr((options.waves, options.optimise, options.large)).encode())
-    for source in (*BENCH_SOURCES, *DEVICE_MODELS, *WAVE_SOURCES, *PROBE_SOURCES, *sources):
+    if options.optimise:
+        command = ["g++", *NATIVE, "-Q", "--help=target"]
+        key.update(run_tool(command, Path("/"), verilator.environment()).stdout.encode())
+    bench_sources = (*BENCH_SOURCES, *DEVICE_MODELS, *WAVE_SOURCES, *PROBE_SOURCES, MAIN_SOURCE)
+    for source in (*bench_sources, *sources):
         try:
             key.update(source.name.encode() + b"\0" + source.read_bytes() + b"\0")
         except OSError as error:
@@ -178,7 +183,7 @@ def _compile(
         *(str(source) for source in (*BENCH_SOURCES, *DEVICE_MODELS)),
         str(work / "nf_bench.sv"),
         *extra,
-        str(_cocotb_folder() / "share" / "lib" / "verilator" / "verilator.cpp"),
+        str(MAIN_SOURCE),
     ]
     done = verilator.run(arguments, work)
     if done.returncode:

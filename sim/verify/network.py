@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from hw.network import build_network
 from hw.timing import Times, simulate
 from hw.tokens import Deadlock, token_graph
 from quant.errors import PlanError
@@ -50,6 +51,8 @@ SPEED_FRAMES = 3
 WATCHDOG_LATENCIES = 4
 WATCHDOG_LEAST = 20_000
 WAVES_BEFORE, WAVES_AFTER = 200, 20
+# Cycles times cells of a run from which on the slower, better compilation pays for itself.
+LONG_RUN = 1_000_000_000
 
 
 @dataclass(frozen=True)
@@ -188,6 +191,12 @@ def verify_whole(
         PlanError: The token-level model of the network stands still at these depths.
     """
     folder = work / "network"
+    network = build_network(graph, schedule, ultra_initial_contents=ultra_initial_contents)
+    frames = max(SPEED_FRAMES, len(codes))
+    planned = simulate(token_graph(network), frames)
+    if isinstance(planned, Deadlock):
+        raise PlanError(f"the planned network stands still; {planned}")
+    cycles = planned.latency_cycles + (frames - 1) * planned.interval_cycles
 
     def build(waves: bool) -> NetworkBench:
         return build_network_bench(
@@ -197,13 +206,11 @@ def verify_whole(
             work / "benches",
             ultra_initial_contents=ultra_initial_contents,
             waves=waves,
+            optimise=not waves and cycles * len(network.cells) >= LONG_RUN,
             sources=sources,
         )
 
     bench = build(waves=False)
-    planned = simulate(token_graph(bench.network), max(SPEED_FRAMES, len(codes)))
-    if isinstance(planned, Deadlock):
-        raise PlanError(f"the planned network stands still; {planned}")
     return verify_network(
         bench,
         planned,

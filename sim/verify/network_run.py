@@ -100,6 +100,7 @@ def build_network_bench(
     *,
     ultra_initial_contents: bool = False,
     waves: bool = False,
+    optimise: bool = False,
     sources: Sequence[Path] | None = None,
 ) -> NetworkBench:
     """Emit a network and compile it with a probe on every node.
@@ -111,6 +112,7 @@ def build_network_bench(
         cache: Folder of compiled benches.
         ultra_initial_contents: Whether ultra RAM needs no loading at start.
         waves: Be able to record waveforms.
+        optimise: Compile for long runs.
         sources: The hand-written modules; those of ``hw`` when absent.
     """
     started = time.perf_counter()
@@ -131,6 +133,7 @@ def build_network_bench(
         tuple(_bytes(out) for out in outputs),
         cache,
         waves=waves,
+        optimise=optimise,
         large=len(network.cells) > LARGE_CELLS,
         ports=Ports(("s_axis_0",), tuple(f"m_axis_{k}" for k in range(len(outputs))), loads=loads),
         probes=_probes(project),

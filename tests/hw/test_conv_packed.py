@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Convolution cells with packed cores: every code equal to the golden model's, beats in their cycle."""
+"""Convolution cells with packed cores: every code and the cycle of every beat."""
 
 import dataclasses
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Memories of packed cells: every operand where the chain reads it, zero filters, offsets, loads."""
+"""Memories of packed cells: operands where the chain reads them, zero filters, offsets, loads."""
 
 import itertools
 

@@ -198,7 +198,9 @@ def test_an_unknown_name_is_refused(checkout, capsys):
     assert main(["speed"], root=checkout) == 2
     assert capsys.readouterr().err == (
         "error: no benchmark 'speed'; choose demo, float, yolov5n, yolox_nano, mobileone, verify, "
-        "study, recipes, golden, hls, granularity, packed, faults, network, deadlock, fifos\n"
+        "study, recipes, "
+        "calibration, golden, hls, granularity, packed, faults, network, simspeed, deadlock, "
+        "fifos\n"
     )
 
 
@@ -316,12 +318,14 @@ def test_names_and_needs_are_those_of_the_real_data():
         "verify",
         "study",
         "recipes",
+        "calibration",
         "golden",
         "hls",
         "granularity",
         "packed",
         "faults",
         "network",
+        "simspeed",
         "deadlock",
         "fifos",
     ]

@@ -27,7 +27,6 @@ from reports.page.inlinesvg import inline_svg
 from reports.page.synthesis import synthesis_section
 from reports.page.verification import verification_section, verification_verdict
 
-pytest.importorskip("jinja2", reason="Jinja2 is not installed")
 VOID = {"meta", "link", "br", "img", "input", "hr"}
 
 

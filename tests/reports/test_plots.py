@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 
 from quant.errors import GraphError, PlanError
+from quant.record import BreakpointRecord
 from quant.samples import sample_weights
 from quant.weights import Granularity
 from reports.figures import render, short_name
 from reports.histograms import (
+    breakpoint_steps,
     chosen_layers,
     histogram_plot,
     layer_weights,
@@ -158,3 +160,27 @@ def test_long_names_lose_their_middle():
     assert short_name("model.0.conv") == "model.0.conv"
     assert short_name("abcdefghij", 7) == "abc…hij"
     assert len(short_name("x" * 99)) == 34
+
+
+def test_breakpoints_are_marked_in_steps_of_their_group(bundle, float_graph):
+    weights, _ = layer_weights(bundle.graph, float_graph, "stem")
+    # In steps of their groups the breakpoints lie at 3, 4, 5, ...
+    steps = np.arange(weights.groups) + 3
+    places = tuple(int(v) for v in steps * weights.multipliers.reshape(-1))
+    ones = (1.0,) * weights.groups
+    record = BreakpointRecord("stem", 1, ones, ones, places, places)
+    assert breakpoint_steps(weights, record).tolist() == steps.tolist()
+    figure = histogram_plot(bundle.graph, float_graph, ("stem", "head"), (record,))
+    lines = [
+        [line.get_xdata()[0] for line in axes.lines if line.get_label() == "PWLQ breakpoint"]
+        for axes in figure.axes
+    ]
+    assert lines == [[-np.median(steps), np.median(steps)], []]
+    (legend,) = figure.legends
+    assert [t.get_text() for t in legend.get_texts()].count("PWLQ breakpoint") == 1
+    with pytest.raises(GraphError) as caught:
+        breakpoint_steps(weights, replace(record, integers=(1,) * 99))
+    assert str(caught.value) == (
+        f"'stem' has {weights.groups} groups but 99 breakpoints on record; they belong to another "
+        "build, quantize again"
+    )

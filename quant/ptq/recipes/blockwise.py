@@ -59,6 +59,9 @@ class BlockwisePass:
         self._units = units_of(self._lines, blocks, host, stage)
         self._floats = float_parameters(network.graph, network.device)
         self._unit_of = {name: n for n, u in enumerate(self._units) for name in u.steps}
+        name_of = {s.result: s.name for s in network.steps}
+        self._heads = [tuple(name_of[t] for t in scale) for scale in host.outputs]
+        self._last_reader = self._last_readers()
 
     def run(
         self,
@@ -82,7 +85,6 @@ class BlockwisePass:
         chosen = spread(len(images), self._stage.images)
         solved: dict[str, LayerSolution] = {}
         fits: list[Fit] = []
-        last_reader = self._last_readers()
         with (
             torch.no_grad(),
             spool(scratch) as exact,
@@ -106,7 +108,7 @@ class BlockwisePass:
                 solved |= found
                 fits.append(fit)
                 self._move_on(unit, found, len(chosen), exact, coarse)
-                for name, last in last_reader.items():
+                for name, last in self._last_reader.items():
                     if last == place:
                         exact.drop(name, len(chosen))
                         coarse.drop(name, len(chosen))
@@ -136,7 +138,7 @@ class BlockwisePass:
             whole = {name: layer for name, layer in found.items() if layer is not None}
             if len(whole) == len(names):
                 return whole, Fit(*kept["fit"])
-        task = UnitTask(unit, place, self._rest(unit, place), self._classes(unit))
+        task = UnitTask(unit, place, *self._behind(unit, place), self._classes(unit))
         layers = {name: self._tuned(self._lines.steps[name]) for name in names}
         work = Reconstruction(
             self._network, self._lines, self._floats, self._host, self._stage, task, layers
@@ -162,25 +164,35 @@ class BlockwisePass:
         rounding, device = self._stage.rounding, self._network.device
         return TunedLayer(_layer(step), self._start[step.name], rounding, device)
 
-    def _rest(self, unit: Unit, place: int) -> tuple[str, ...]:
-        """Return the steps behind a unit that run in float: of its stage, and to the heads."""
+    def _behind(self, unit: Unit, place: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Return the steps behind a unit that run in float, and the head outputs that are there.
+
+        Where it answers for detections, they are all that the heads of the scales that it reaches
+        still lack: a box counts by its classes, whichever unit makes them.
+        """
         lines = self._lines
-        needed = set(unit.stage_rest)
+        needed, there = set(unit.stage_rest), set()
         if unit.detects:
-            left = list(unit.outputs)
-            reached: set[str] = set()
-            while left:
-                name = left.pop()
-                if name not in reached:
-                    reached.add(name)
-                    left.extend(lines.readers[name])
-            left = [name for name in reached if lines.steps[name].is_output]
+            reached = self._reached(unit)
+            scales = [s for s in self._heads if not reached.isdisjoint(s)]
+            left = [name for scale in scales for name in scale]
+            there = {name for name in left if self._unit_of[name] < place}
             while left:
                 name = left.pop()
                 if name not in needed and self._unit_of.get(name, -1) > place:
                     needed.add(name)
                     left.extend(lines.sources[name])
-        return lines.in_order(needed)
+        return lines.in_order(needed), lines.in_order(there)
+
+    def _reached(self, unit: Unit) -> set[str]:
+        left = list(unit.outputs)
+        reached: set[str] = set()
+        while left:
+            name = left.pop()
+            if name not in reached:
+                reached.add(name)
+                left.extend(self._lines.readers[name])
+        return reached
 
     def _classes(self, unit: Unit) -> tuple[int, ...]:
         """Return the formats' classes that a unit alone makes; others keep their ranges."""
@@ -201,7 +213,7 @@ class BlockwisePass:
             weight = torch.from_numpy(layer.real).float().to(device)
             bias = torch.from_numpy(layer.bias).float().to(device)
             parameters[name] = (shaped(_layer(lines.steps[name]), weight), bias)
-        kept = [name for name in unit.outputs if lines.readers[name]]
+        kept = [name for name in unit.outputs if name in self._last_reader]
         for i in range(count):
             true = {s: exact.get(s, i).to(device) for s in unit.sources}
             rough = {s: coarse.get(s, i).to(device) for s in unit.sources}
@@ -218,9 +230,14 @@ class BlockwisePass:
                 coarse.put(name, i, rough[name])
 
     def _last_readers(self) -> dict[str, int]:
+        """Return, per tensor between units, the last unit that needs it."""
         found: dict[str, int] = {}
         for place, unit in enumerate(self._units):
             found.update(dict.fromkeys(unit.sources, place))
+        if any(unit.detects for unit in self._units):
+            for scale in self._heads:  # an output waits for the other tasks of its scale
+                last = max(self._unit_of[name] for name in scale)
+                found.update({name: max(last, found.get(name, 0)) for name in scale})
         return found
 
     def _note(self, fits: list[Fit]) -> str:

@@ -65,12 +65,14 @@ class UnitTask:
         unit: The unit.
         number: Its number in the pass: images and windows depend on it.
         rest: Steps behind it that run in float, in graph order.
+        beside: Finished outputs of the heads that it answers for.
         classes: Numbers of the formats' classes whose scales it may move.
     """
 
     unit: Unit
     number: int
     rest: tuple[str, ...]
+    beside: tuple[str, ...]
     classes: tuple[int, ...]
 
 
@@ -107,7 +109,7 @@ class Reconstruction:
         }
         inside = {*task.unit.steps, *task.rest}
         read = [s for name in inside for s in lines.sources[name] if s not in inside]
-        self.sources = lines.in_order(read)
+        self.sources = lines.in_order([*read, *task.beside])
         self._windows = windows_of(lines, self.sources, (*task.unit.steps, *task.rest), stage.crop)
         rates = {
             "weight": stage.weight_rate,

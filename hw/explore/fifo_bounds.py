@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: Apache-2.0
+"""FIFO sizes before any folding is chosen: bits that every edge will hold at most.
+
+In the slow run every cell takes the whole interval for a frame: it works at an even pace, as late
+as its inputs make it, so times are counted in frames and no folding matters. In the fast run of an
+edge its producer, and the cells without weights before it, answer at once. What the fast producer
+has made and the slow reader has not taken yet is the bound.
+
+The bound is not a proof: a cell that is much faster than the interval can run ahead of the slow run
+by what its own input queues hold. The depths of a finished plan are computed exactly, and an edge
+that needs more raises its bound.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from hw.cells import node_cell
+from hw.choices import lanes_of
+from hw.conv_cell import linear_as_conv
+from hw.conv_process import conv_process
+from hw.geometry import conv_geometry
+from hw.process import Port, Process
+from quant.graph import QGraph
+from quant.nodes import Conv, Input, Linear, Node, Output, sources_of
+from quant.schedule import Folding
+
+Edge = tuple[str, str]
+Times = npt.NDArray[np.float64]
+"""Per beat of a frame the time at which it is there, in frames."""
+
+NEVER = -np.inf
+
+
+@dataclass(frozen=True, eq=False)
+class _Runs:
+    """Times of one tensor's beats.
+
+    Attributes:
+        slow: In the slow run.
+        fast: When its producer answers at once to what came slowly, or, behind cells without
+            weights, at once too.
+    """
+
+    slow: Times
+    fast: Times
+
+
+def fifo_bounds(graph: QGraph) -> dict[Edge, int]:
+    """Return the bits of every edge's FIFO, by producer and consumer."""
+    runs: dict[str, _Runs] = {}
+    bounds: dict[Edge, int] = {}
+    for node in graph.nodes:
+        match node:
+            case Input():
+                pixels = node.shape[1] * node.shape[2]
+                even = np.arange(1, pixels + 1) / pixels
+                runs[node.name] = _Runs(even, even)
+            case Output():
+                continue  # every output is drained: nothing waits for it
+            case _:
+                sources = [runs[name] for name in sources_of(node)]
+                runs[node.name], taken = _node_runs(graph, node, sources)
+                for name, times in zip(sources_of(node), taken, strict=True):
+                    beats = _most_waiting(runs[name].fast, times)
+                    channels, height, width = graph.shapes[name]
+                    pixel_bits = channels * graph.formats[name].bits
+                    bits = beats * pixel_bits * height * width // len(runs[name].fast)
+                    key = (name, node.name)
+                    bounds[key] = max(bounds.get(key, 0), bits)
+    return bounds
+
+
+def raised(bounds: Mapping[Edge, int], found: Mapping[Edge, int]) -> dict[Edge, int]:
+    """Return ``bounds`` with every edge that turned out to need more at what it needs."""
+    return {key: max(bits, found.get(key, 0)) for key, bits in bounds.items()}
+
+
+def _node_runs(graph: QGraph, node: Node, sources: list[_Runs]) -> tuple[_Runs, list[Times]]:
+    """Return the times of a node's output, and when the slow run takes the beats of its inputs."""
+    # Layers with weights are as slow as the interval allows, so what is before them comes slowly.
+    weighs = isinstance(node, Conv | Linear)
+    slow = [source.slow for source in sources]
+    fast = [source.slow if weighs else source.fast for source in sources]
+    first: list[Times] = []
+    for stage in _stages(graph, node):
+        slow = [_in_beats(times, port.beats) for times, port in zip(slow, stage.ports, strict=True)]
+        fast = [_in_beats(times, port.beats) for times, port in zip(fast, stage.ports, strict=True)]
+        out, taken = _slow_stage(stage, slow)
+        first = first or taken
+        answer = np.zeros(stage.steps)
+        for times, port in zip(fast, stage.ports, strict=True):
+            answer = np.maximum(answer, np.concatenate(([NEVER], times))[port.needed])
+        fast = [np.maximum.accumulate(answer)[stage.emits]]
+        slow = [out]
+    return _Runs(slow[0], fast[0]), [
+        _in_beats(times, len(source.fast)) for times, source in zip(first, sources, strict=True)
+    ]
+
+
+def _slow_stage(stage: Process, arrivals: list[Times]) -> tuple[Times, list[Times]]:
+    """Return when the slow run emits, and when it takes the beats of every input."""
+    pace = np.arange(1, stage.steps + 1) / stage.steps
+    taken: list[Times] = []
+    late = NEVER
+    for times, port in zip(arrivals, stage.ports, strict=True):
+        # A port takes its beats at an even pace too, as late as the last of them makes it.
+        even = np.arange(1, port.beats + 1) / port.beats
+        taken.append((times - even).max() + even)
+        there = np.concatenate(([NEVER], taken[-1]))[port.needed]
+        late = max(late, float((there - pace).max()) + 1 / stage.steps)
+    ends = late + pace
+    taken = [
+        _with_places(times, port, ends) for times, port in zip(taken, stage.ports, strict=True)
+    ]
+    return ends[stage.emits], taken
+
+
+def _with_places(times: Times, port: Port, ends: Times) -> Times:
+    """Return when beats are taken that also wait for a place, or for the step that takes them."""
+    if port.freed is None:
+        step = np.searchsorted(port.needed, np.arange(1, port.beats + 1))
+        return np.maximum(times, ends[step] - 1 / len(ends))
+    beats = np.arange(port.beats)
+    frees = np.searchsorted(port.freed, beats - port.capacity, side="right")
+    place = np.where(beats < port.capacity, NEVER, ends[np.minimum(frees, len(ends) - 1)])
+    return np.maximum(times, place)
+
+
+def _most_waiting(made: Times, taken: Times) -> int:
+    """Return the most beats that are made and not yet taken, frames following each other."""
+    last = int(np.ceil(taken.max())) + 1
+    there = sum(np.searchsorted(made, taken - frame, side="right") for frame in range(last + 1))
+    return int((there - np.arange(len(taken))).max())
+
+
+def _in_beats(times: Times, beats: int) -> Times:
+    """Return the times of beats of another width: pixels in parts, or several at once."""
+    if len(times) == beats:
+        return times
+    if len(times) < beats:
+        return np.repeat(times, beats // len(times))
+    return times[len(times) // beats - 1 :: len(times) // beats]
+
+
+def _stages(graph: QGraph, node: Node) -> tuple[Process, ...]:
+    """Return the processes of a node's cell with all its channels in a beat."""
+    if not isinstance(node, Conv | Linear):
+        lanes = lanes_of(graph, node)[-1]
+        return node_cell(node, graph, Folding(lanes, lanes), "").stages
+    shape = graph.shapes[node.source]
+    conv = node if isinstance(node, Conv) else linear_as_conv(node, shape)
+    filters, channels, _, _ = conv.weights.shape
+    depthwise = channels == 1 and filters == shape[0] and conv.groups > 1
+    folding = Folding(filters, 1) if depthwise else Folding(filters // conv.groups, channels)
+    return (conv_process(conv_geometry(conv, shape, folding)),)

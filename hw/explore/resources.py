@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Counted resources as vectors, and the budget that a plan has to keep."""
+
+from dataclasses import dataclass
+from typing import NamedTuple, Self
+
+from hw.device import Device
+from hw.devices import DEVICES
+from hw.estimate import Resources
+from quant.errors import PlanError
+
+_NO_LIMIT = 10**12
+_SCALE = 10**9
+"""Costs are whole numbers: billionths of a device's resource."""
+
+YARDSTICK = DEVICES["zcu104"]
+"""Board whose shares are the cost of a plan for no board: it has a number of every resource."""
+
+
+class Uses(NamedTuple):
+    """What something takes of the resources that a device has a number of.
+
+    Attributes:
+        lut: Lookup tables of six inputs, as logic and as memory.
+        ff: Flip-flops.
+        dsp: DSP blocks.
+        bram18: Block RAMs of 18 Kibit.
+        uram: Ultra RAMs.
+    """
+
+    lut: int = 0
+    ff: int = 0
+    dsp: int = 0
+    bram18: int = 0
+    uram: int = 0
+
+    @classmethod
+    def of(cls, found: Resources) -> Self:
+        """Return the vector of estimated ``found``."""
+        return cls(found.all_luts, found.ff, found.dsp, found.bram18, found.uram)
+
+    def plus(self, other: "Uses") -> "Uses":
+        """Return the sum."""
+        return Uses(*(a + b for a, b in zip(self, other, strict=True)))
+
+    def times(self, count: int) -> "Uses":
+        """Return ``count`` of it."""
+        return Uses(*(a * count for a in self))
+
+    def within(self, limit: "Uses") -> bool:
+        """Whether no resource exceeds ``limit``."""
+        return all(a <= b for a, b in zip(self, limit, strict=True))
+
+
+RESOURCE_WORDS = (
+    "lookup tables",
+    "flip-flops",
+    "DSP blocks",
+    "block RAMs of 18 Kibit",
+    "ultra RAMs",
+)
+"""What messages call the resources, by field."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What a plan may take, and what it costs.
+
+    Attributes:
+        device: The board; ``None``: nothing is limited.
+        fill_percent: Most of the board's lookup tables and flip-flops; routing needs the rest.
+        lifted: Resource, by its place in ``Uses``, that has no limit.
+    """
+
+    device: Device | None
+    fill_percent: int = 80
+    lifted: int | None = None
+
+    def __post_init__(self) -> None:
+        """Check the share.
+
+        Raises:
+            PlanError: It is no percentage that leaves anything.
+        """
+        if not 1 <= self.fill_percent <= 100:
+            raise PlanError(
+                f"a plan cannot take {self.fill_percent} % of a board's tables; give 1 to 100"
+            )
+
+    @property
+    def limit(self) -> Uses | None:
+        """The most of every resource; ``None`` without a board."""
+        board = self.device
+        if board is None:
+            return None
+        limits = [
+            board.six_input_luts * self.fill_percent // 100,
+            board.ff * self.fill_percent // 100,
+            board.dsp,
+            board.bram18,
+            board.uram,
+        ]
+        if self.lifted is not None:
+            limits[self.lifted] = _NO_LIMIT
+        return Uses(*limits)
+
+    def cost(self, uses: Uses) -> int:
+        """Return the sum of the shares that ``uses`` has of the board, in billionths.
+
+        Without a board of the yardstick's. A resource that the board lacks costs nothing: nothing
+        that takes it is offered.
+        """
+        return sum(u * price for u, price in zip(uses, self.prices, strict=True))
+
+    @property
+    def prices(self) -> tuple[int, ...]:
+        """Cost of one piece of every resource."""
+        board = YARDSTICK if self.device is None else self.device
+        have = (board.six_input_luts, board.ff, board.dsp, board.bram18, board.uram)
+        return tuple(_SCALE // count if count else 0 for count in have)

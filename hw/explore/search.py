@@ -1,0 +1,236 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Search: the cheapest plan of an interval, the fastest plan that fits, or plans along the way."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from hw.estimate import module_resources
+from hw.explore.fifo_bounds import Edge, fifo_bounds
+from hw.explore.options import NodeOption
+from hw.explore.problem import Problem, Selection, all_options, make_problem, reduced
+from hw.explore.resources import Budget, Uses
+from hw.explore.solver import Answer, solve
+from quant.graph import QGraph
+from quant.nodes import Output, sources_of
+from quant.schedule import MemoryStyle, Schedule
+
+Aim = Literal["cheapest", "fastest"]
+
+QUICK_EFFORT = 4.0
+"""Deterministic time of one question on the way to the fastest plan."""
+
+FULL_EFFORT = 12.0
+"""Deterministic time of the last question: the cheapest plan of the interval found."""
+
+DRAINED_BITS = 512
+"""FIFOs that turn out smaller lie in logic, whatever was planned for their bound."""
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network's tables before any plan.
+
+    Attributes:
+        graph: The integer graph.
+        budget: What a plan may take.
+        options: Per node but the outputs its options.
+        bounds: Bits of every FIFO.
+        banned: Options that an exact run showed to be slower than their table says.
+    """
+
+    graph: QGraph
+    budget: Budget
+    options: Mapping[str, tuple[NodeOption, ...]]
+    bounds: Mapping[Edge, int]
+    banned: frozenset[tuple[str, NodeOption]] = frozenset()
+
+    @property
+    def problem(self) -> Problem:
+        """The problem with these FIFO sizes."""
+        return make_problem(
+            self.graph, self.options, self.bounds, self.budget.device, fixed_uses(self.graph)
+        )
+
+
+@dataclass(frozen=True)
+class Exploration:
+    """A plan and what is proved of it.
+
+    Attributes:
+        aim: What was asked for.
+        selection: The plan.
+        interval_bound: No plan within the budget has a smaller interval; of ``cheapest`` the
+            interval asked for.
+        cost_bound: No plan of this interval costs less.
+        fastest_proved: Whether no faster plan fits.
+        cheapest_proved: Whether no plan of this interval costs less.
+    """
+
+    aim: Aim
+    selection: Selection
+    interval_bound: int
+    cost_bound: int
+    fastest_proved: bool
+    cheapest_proved: bool
+
+    @property
+    def optimal(self) -> bool:
+        """Whether everything that was asked for is proved."""
+        return self.cheapest_proved and (self.aim == "cheapest" or self.fastest_proved)
+
+
+@dataclass(frozen=True)
+class NoPlan:
+    """Nothing was found.
+
+    Attributes:
+        interval: Interval asked for, or the slowest one that the options have.
+        proved: Whether there is no plan; else the search gave up.
+    """
+
+    interval: int
+    proved: bool
+
+
+def network_tables(graph: QGraph, budget: Budget) -> Network:
+    """Return the tables of ``graph``."""
+    return Network(graph, budget, all_options(graph, budget.device), fifo_bounds(graph))
+
+
+def cheapest_plan(network: Network, interval: int) -> Exploration | NoPlan:
+    """Return the cheapest plan that takes a frame in at most ``interval`` cycles.
+
+    Raises:
+        ToolError: OR-tools is not installed.
+    """
+    return _cheapest(network, network.problem, interval, None)
+
+
+def fastest_plan(network: Network) -> Exploration | NoPlan:
+    """Return the fastest plan within the budget, and of that interval the cheapest.
+
+    Raises:
+        ToolError: OR-tools is not installed.
+    """
+    problem = network.problem
+    intervals = [n for n in problem.intervals if n >= bandwidth_interval(network)]
+    slowest = max(intervals)
+    # Between the largest interval without a plan and the smallest with one.
+    low, high = -1, len(intervals)
+    best: Selection | None = None
+    proved = {-1}
+    while high - low > 1:
+        middle = (low + high) // 2
+        answer = _ask(network, problem, intervals[middle], QUICK_EFFORT, first=True)
+        if answer.selection is not None:
+            best, high = answer.selection, middle
+        else:
+            low = middle
+            if answer.verdict == "impossible":
+                proved.add(middle)
+    if best is None:
+        return NoPlan(slowest, proved=len(intervals) - 1 in proved)
+    # What has no plan at one interval has none at a smaller one.
+    last = max(proved)
+    found = _cheapest(network, problem, intervals[high], best)
+    if isinstance(found, NoPlan):
+        return found
+    budget_bound = intervals[last + 1]
+    return replace(
+        found,
+        aim="fastest",
+        interval_bound=budget_bound,
+        fastest_proved=budget_bound == intervals[high],
+    )
+
+
+def schedule_of(network: Network, selection: Selection, clock_hz: int) -> Schedule:
+    """Return the plan as a schedule: foldings, styles of weights and FIFOs, bounds as depths."""
+    return Schedule(
+        network.graph.digest,
+        clock_hz,
+        {name: option.folding for name, option in selection.nodes.items()},
+        fifo_depth={key: fifo.depth for key, fifo in selection.fifos.items()},
+        memory=memory_styles(selection),
+    )
+
+
+def memory_styles(selection: Selection) -> dict[str, MemoryStyle]:
+    """Return the style of every weight memory and of every FIFO in block or ultra RAM."""
+    styles: dict[str, MemoryStyle] = {
+        f"{name}.weights": option.style
+        for name, option in selection.nodes.items()
+        if option.style is not None
+    }
+    for (producer, consumer), fifo in selection.fifos.items():
+        if fifo.style == "block" or fifo.style == "ultra":
+            styles[f"{producer}->{consumer}"] = fifo.style
+    return styles
+
+
+def bandwidth_interval(network: Network) -> int:
+    """Return the fewest cycles in which the board's memory moves a frame and its results.
+
+    Weights stay on the chip. 0 without a board, or when it has no memory: streams come from
+    elsewhere.
+    """
+    device = network.budget.device
+    if device is None or not device.external_bytes_per_second:
+        return 0
+    graph = network.graph
+    moved = 0
+    for node in graph.nodes:
+        name = node.name if node is graph.input else sources_of(node)[0]
+        if node is graph.input or isinstance(node, Output):
+            channels, height, width = graph.shapes[name]
+            moved += channels * height * width * -(-graph.formats[name].bits // 8)
+    return -(-moved * device.clock_hz // device.external_bytes_per_second)
+
+
+def fixed_uses(graph: QGraph) -> Uses:
+    """Return what every plan takes: forks, and the ends of the output streams."""
+    readers: dict[str, int] = {}
+    uses = Uses()
+    for node in graph.nodes:
+        for source in sources_of(node):
+            readers[source] = readers.get(source, 0) + 1
+        if isinstance(node, Output):
+            channels, height, width = graph.shapes[node.source]
+            end = module_resources("nf_axis_end", {"Beats": channels * height * width})
+            uses = uses.plus(Uses.of(end))
+    for name, count in readers.items():
+        if count > 1:
+            values = {"Branches": count, "BeatBits": graph.formats[name].bits}
+            uses = uses.plus(Uses.of(module_resources("nf_fork", values)))
+    return uses
+
+
+def _cheapest(
+    network: Network, problem: Problem, interval: int, hint: Selection | None
+) -> Exploration | NoPlan:
+    answer = _ask(network, problem, interval, FULL_EFFORT, hint=hint)
+    selection = answer.selection or hint
+    if selection is None:
+        return NoPlan(interval, proved=answer.verdict == "impossible")
+    return Exploration(
+        aim="cheapest",
+        selection=selection,
+        interval_bound=interval,
+        cost_bound=answer.bound,
+        fastest_proved=False,
+        cheapest_proved=answer.verdict == "optimal",
+    )
+
+
+def _ask(
+    network: Network,
+    problem: Problem,
+    interval: int,
+    effort: float,
+    *,
+    first: bool = False,
+    hint: Selection | None = None,
+) -> Answer:
+    small = reduced(problem, network.budget, interval, network.banned)
+    return solve(small, network.budget, effort=effort, first=first, hint=hint)
