@@ -15,11 +15,8 @@ from hls import (
 )
 from hls import write_network as write_hls_network
 from hw.conv import emit_conv, rtl_sources
-<<<<<<< HEAD
 from hw.cores import tap_macs
-=======
 from hw.devices import find_device
->>>>>>> de2a79f107e78fd8dd5ebacdcde625e2cd8f245a
 from nibbleflow.folders import BuildFolder, whole_folder
 from nibbleflow.foldings import Aim, plan_schedule, ultra_filled
 from nibbleflow.networkfiles import write_network
@@ -116,15 +113,9 @@ def generate(
         table.add_column(column)
     for node in chosen:
         folding = schedule.folding[node.name]
-<<<<<<< HEAD
         macs = str(tap_macs(folding.core, folding.pe, folding.simd))
         table.add_row(node.name, folding.core, str(folding.pe), str(folding.simd), macs)
-    return Result("generate", {"files": files, "digest": graph.digest}, (table,))
-=======
-        macs = str(folding.pe * folding.simd)
-        table.add_row(node.name, str(folding.pe), str(folding.simd), macs)
     return Result("generate", {"files": files, **values}, (table, *tables))
->>>>>>> de2a79f107e78fd8dd5ebacdcde625e2cd8f245a
 
 
 def _write_rtl(graph: QGraph, nodes: tuple[Conv, ...], schedule: Schedule, target: Path) -> None:
