@@ -34,6 +34,7 @@ from hls.netvectors import write_network_vectors
 from hls.network import HlsNetwork, emit_network
 from hls.project import HlsProject, conv_layer, emit_conv_hls, layer_header, write_project
 from hls.vectors import read_frames, write_frames, write_vectors
+from hls.walk import Walk, kernel_walks
 
 __all__ = [
     "ConvCell",
@@ -41,11 +42,13 @@ __all__ = [
     "HlsNetwork",
     "HlsProject",
     "NetworkRun",
+    "Walk",
     "compile_csim",
     "conv_layer",
     "emit_conv_hls",
     "emit_network",
     "fold_conv",
+    "kernel_walks",
     "layer_attributes",
     "layer_header",
     "project_name",

@@ -54,15 +54,21 @@ class CsimRun:
 
 
 def compile_csim(
-    project_dir: Path, *, flags: Sequence[str] = SPEED_FLAGS, plain: bool = False
+    project_dir: Path,
+    *,
+    flags: Sequence[str] = SPEED_FLAGS,
+    plain: bool = False,
+    bounded: bool = False,
 ) -> Path:
     """Compile firmware and test bench of a project.
 
     Args:
-        project_dir: A folder made by ``write_project``.
+        project_dir: A folder made by ``write_project``, or a tree made by ``write_network``.
         flags: Further g++ flags.
         plain: Compile the cell with native integers instead of ``ap_int`` (faster to run; only
             ``ap_int`` proves the widths).
+        bounded: Give every stream its depth and let all processes run side by side, so that the
+            program stands still where hardware would; a tree of a network only.
 
     Returns:
         The program, inside the project.
@@ -80,14 +86,17 @@ def compile_csim(
             "write it with write_project"
         )
     name = benches[0].name.removesuffix("_test.cpp")
-    program = project_dir / "csim" / (f"{name}_plain" if plain else name)
+    stem = name + ("_plain" if plain else "") + ("_bounded" if bounded else "")
+    program = project_dir / "csim" / stem
     program.parent.mkdir(exist_ok=True)
     partial = program.with_name(program.name + ".partial")
     # One translation unit: ap_types are parsed once, which halves the time.
     command = [compiler, "-std=c++11", *WARNING_FLAGS, *flags, *(["-DNF_PLAIN"] if plain else [])]
+    if bounded:
+        command += ["-I", "bounded"]
     for folder in ("firmware", "firmware/ap_types"):
         command += ["-isystem", folder]
-    for header in (*FOREIGN_HEADERS, f"firmware/{name}.cpp"):
+    for header in (*FOREIGN_HEADERS, f"{'bounded' if bounded else 'firmware'}/{name}.cpp"):
         command += ["-include", header]
     command += [benches[0].name, "-o", str(partial.relative_to(project_dir))]
     result = run_command(command, project_dir, COMPILE_SECONDS, f"g++ on '{name}'")

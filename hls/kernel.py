@@ -11,6 +11,9 @@ import numpy.typing as npt
 
 from hls.streams import Stream
 
+# What every HLS tool gives a stream of its own accord.
+LEAST_DEPTH = 2
+
 Binding = Literal["weights", "lookup", "registers"]
 """What an array becomes: a memory of the schedule's style, a ROM read by all lanes, or wires."""
 

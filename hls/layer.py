@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from hls.kernel import Kernel
 from quant.schedule import MemoryStyle
 
-# What every HLS tool gives a stream of its own accord.
-LEAST_DEPTH = 2
+# Kinds of the layers that stand between nodes.
+FORK = "NibbleFork"
+WIDTH = "NibbleWidth"
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,10 +14,11 @@ CXX ?= g++
 CXXFLAGS ?= $flags
 STRICT := -std=c++11 $warnings
 TREE := $tree
-INCLUDES := -isystem firmware -isystem firmware/ap_types \\
+SYSTEM := -isystem firmware -isystem firmware/ap_types \\
     $includes
+INCLUDES := $$(SYSTEM) -include firmware/$name.cpp
 
-.PHONY: help csim csim-plain trace vitis vivado clean
+.PHONY: help csim csim-plain csim-bounded trace vitis vivado clean
 
 help: ## list the targets
 \t@grep -hE '^[a-z-]+:.*##' $$(MAKEFILE_LIST) | sed 's/:.*##/ -/'
@@ -31,11 +32,19 @@ $$(TREE)/csim/${name}_plain: $$(TREE)/${name}_test.cpp
 \tcd $$(TREE) && $$(CXX) $$(STRICT) $$(CXXFLAGS) -DNF_PLAIN $$(INCLUDES) ${name}_test.cpp \\
 \t    -o csim/${name}_plain
 
+$$(TREE)/csim/${name}_bounded: $$(TREE)/${name}_test.cpp
+\tmkdir -p $$(@D)
+\tcd $$(TREE) && $$(CXX) $$(STRICT) $$(CXXFLAGS) -I bounded $$(SYSTEM) -include bounded/$name.cpp \\
+\t    ${name}_test.cpp -o csim/${name}_bounded
+
 csim: $$(TREE)/csim/$name ## ap_int: every output code equal to the golden vectors
 \tcd $$(TREE) && csim/$name tb_data
 
 csim-plain: $$(TREE)/csim/${name}_plain ## the same source with native integers, faster
 \tcd $$(TREE) && csim/${name}_plain tb_data
+
+csim-bounded: $$(TREE)/csim/${name}_bounded ## streams of their depths: no deadlock
+\tcd $$(TREE) && csim/${name}_bounded tb_data
 
 trace: $$(TREE)/csim/${name}_plain ## every node's output as traces/<node>.bin
 \trm -rf traces && mkdir traces
@@ -65,11 +74,10 @@ def makefile(name: str, backends: Sequence[Backend]) -> str:
         name: Project name.
         backends: Trees that are there; the first one's runs the C simulation.
     """
-    headers = (*FOREIGN_HEADERS, f"firmware/{name}.cpp")
     return _TEMPLATE.substitute(
         name=name,
         flags=" ".join(SPEED_FLAGS),
         warnings=" ".join(WARNING_FLAGS),
-        includes=" ".join(f"-include {header}" for header in headers),
+        includes=" ".join(f"-include {header}" for header in FOREIGN_HEADERS),
         tree=backends[0].lower(),
     )

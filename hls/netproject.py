@@ -4,6 +4,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from hls.boundedtop import STREAM_HEADER, bounded_top
 from hls.makefile import makefile
 from hls.model import DEFAULT_PART, Target
 from hls.netreadme import network_readme
@@ -57,6 +58,17 @@ def write_network(
                 network.files,
                 Target(backend, part, network.schedule.clock_hz),
             )
+            _add_bounded(tree, network)
         (scratch / "Makefile").write_text(makefile(network.name, backends), encoding="utf-8")
         (scratch / "README.md").write_text(network_readme(network), encoding="utf-8")
     return directory
+
+
+def _add_bounded(tree: Path, network: HlsNetwork) -> None:
+    """Add the simulation with bounded streams to a written tree."""
+    written = (tree / "firmware" / f"{network.name}.cpp").read_text(encoding="utf-8")
+    (tree / "bounded").mkdir()
+    top = bounded_top(written, network.layers)
+    (tree / "bounded" / f"{network.name}.cpp").write_text(top, encoding="utf-8")
+    header = STREAM_HEADER.read_text(encoding="utf-8")
+    (tree / "bounded" / STREAM_HEADER.name).write_text(header, encoding="utf-8")

@@ -11,6 +11,7 @@ from types import MappingProxyType
 import numpy as np
 import numpy.typing as npt
 
+from hls.boundedtop import DEADLOCK
 from hls.csim import RUN_SECONDS, run_command
 from hls.netvectors import Codes, read_codes, write_network_vectors
 from hls.network import HlsNetwork
@@ -60,7 +61,7 @@ def run_network(
         timeout_seconds: Limit of the bench.
 
     Raises:
-        ToolError: The bench refused its files, broke, ran too long, or miscounted.
+        ToolError: The bench refused its files, broke, stood still, ran too long, or miscounted.
     """
     started = time.perf_counter()
     vectors, traces = work_dir / "vectors", work_dir / "traces"
@@ -79,6 +80,12 @@ def run_network(
     what = f"the C simulation '{program.name}'"
     result = run_command(command, work_dir, timeout_seconds, what)
     found = re.search(r"^frames (\d+) seconds ([0-9.]+) differences (\d+)$", result.stdout, re.M)
+    if result.returncode == DEADLOCK:
+        full = [line.strip() for line in result.stdout.splitlines() if " waits to write " in line]
+        raise ToolError(
+            f"C simulation '{program.name}' stands still: {'; '.join(full)}; give these streams "
+            "more places"
+        )
     if result.returncode not in (EQUAL, DIFFERENT) or found is None:
         last = (result.stdout + result.stderr).strip().splitlines()[-1:] or ["no message"]
         raise ToolError(

@@ -2,7 +2,7 @@
 """Kernels of the pools."""
 
 from hls.convolution import codebook_array
-from hls.kernel import Kernel
+from hls.kernel import LEAST_DEPTH, Kernel
 from hls.requant import requantizer_constants
 from hls.streams import Stream
 from quant.formats import TensorFormat
@@ -34,6 +34,7 @@ def maxpool_kernel(node: MaxPool, source: Stream, out_shape: tuple[int, int, int
             "pad_left": node.padding[1],
             "pe": source.lanes,
             "bits": source.bits,
+            "narrowed_depth": LEAST_DEPTH,
         },
         interval_cycles=max(source.beats, narrowed.beats * kernel_w, output.beats * kernel_h),
     )

@@ -11,7 +11,8 @@ from types import MappingProxyType
 from hls.cell import ConvCell, fold_conv
 from hls.convolution import conv_kernel, weight_note
 from hls.header import data_header
-from hls.layer import LEAST_DEPTH, Layer
+from hls.kernel import LEAST_DEPTH
+from hls.layer import Layer
 from hls.model import DEFAULT_CLOCK_HZ, DEFAULT_PART, Target
 from hls.naming import check_project_name, project_name
 from hls.streams import Shape

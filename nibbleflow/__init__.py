@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from nibbleflow.verbs.detect import detect
     from nibbleflow.verbs.doctor import doctor
     from nibbleflow.verbs.evaluate import evaluate
+    from nibbleflow.verbs.explore import explore
     from nibbleflow.verbs.export import export
     from nibbleflow.verbs.generate import generate
     from nibbleflow.verbs.quantize import quantize
@@ -32,6 +33,7 @@ __all__ = [
     "detect",
     "doctor",
     "evaluate",
+    "explore",
     "export",
     "generate",
     "quantize",

@@ -99,6 +99,11 @@ class BuildFolder:
         return self.synth / "cells.json"
 
     @property
+    def exploration(self) -> Path:
+        """What the last exploration found."""
+        return self.path / "explore.json"
+
+    @property
     def report(self) -> Path:
         """Tables, plots and JSON."""
         return self.path / "report"

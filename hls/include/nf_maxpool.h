@@ -96,7 +96,7 @@ template <class Cfg, class In, class Out>
 void maxpool(hls::stream<In> &in, hls::stream<Out> &out) {
 #pragma HLS DATAFLOW
     hls::stream<In> narrowed("narrowed");
-#pragma HLS STREAM variable=narrowed depth=2
+#pragma HLS STREAM variable=narrowed depth=Cfg::narrowed_depth
     max_pass<In, Cfg, false>(in, narrowed);
     max_pass<In, Cfg, true>(narrowed, out);
 }

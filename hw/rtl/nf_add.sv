@@ -97,6 +97,7 @@ module nf_add #(
     .File(CodebookFile0)
   ) u_decode_0 (
     .clk_i,
+    .load_i(take),
     .codes_i(s_data_i[Lanes*InBits0-1:0]),
     .data_o(values_0)
   );
@@ -108,42 +109,62 @@ module nf_add #(
     .File(CodebookFile1)
   ) u_decode_1 (
     .clk_i,
+    .load_i(take),
     .codes_i(s_data_i[Lanes*InBits0+:Lanes*InBits1]),
     .data_o(values_1)
   );
 
   // ---------------------------------------------------------------- add and requantize
-  // One array per register, all lanes in one loop; suffixes count the stages, the decoder is 1.
-  logic [ProductBits-1:0] left_2 [Lanes], left_d2 [Lanes], left_3 [Lanes];
-  logic [ProductBits-1:0] right_2 [Lanes], right_d2 [Lanes], right_3 [Lanes];
-  logic signed [SumBits-1:0] sum_4 [Lanes], sum_d4 [Lanes];
-  logic signed [RoundBits-2:0] rounded_5 [Lanes], rounded_d5 [Lanes];
-  logic [OutBits-1:0] code_6 [Lanes], code_d6 [Lanes];
+  // One array per register, suffixes count the stages, the decoder is 1. A stage loads when its flag
+  // is set; it makes its array in a variable of its own, so that it is written as a whole.
+  logic [ProductBits-1:0] left_2 [Lanes], left_3 [Lanes];
+  logic [ProductBits-1:0] right_2 [Lanes], right_3 [Lanes];
+  logic signed [SumBits-1:0] sum_4 [Lanes];
+  logic signed [RoundBits-2:0] rounded_5 [Lanes];
+  logic [OutBits-1:0] code_6 [Lanes];
   logic [Lanes*OutBits-1:0] codes;
 
-  always_comb begin
-    // verilator unroll_disable
-    for (int i = 0; i < int'(Lanes); i++) begin
-      left_d2[i] = ProductBits'(values_0[i*int'(ActBits0)+:ActBits0]) * ProductBits'(Multiplier0);
-      right_d2[i] = ProductBits'(values_1[i*int'(ActBits1)+:ActBits1]) * ProductBits'(Multiplier1);
-      sum_d4[i] = SumBits'(left_3[i]) + SumBits'(right_3[i]) + Offset;
-      rounded_d5[i] = (RoundBits - 1)'(
-          (RoundBits'(HalfBits'(WideBits'(sum_4[i]) >>> (Shift - 1))) + HalfZero) >>> 1);
-      if (rounded_5[i] < LowCode) code_d6[i] = OutBits'(Low);
-      else if (rounded_5[i] > HighCode) code_d6[i] = OutBits'(High);
-      else code_d6[i] = rounded_5[i][OutBits-1:0];
-      codes[i*int'(OutBits)+:OutBits] = code_6[i];
+  always_ff @(posedge clk_i) begin
+    if (valid_q[0]) begin
+      logic [ProductBits-1:0] left [Lanes], right [Lanes];
+      for (int i = 0; i < int'(Lanes); i++) begin
+        left[i] = ProductBits'(values_0[i*int'(ActBits0)+:ActBits0]) * ProductBits'(Multiplier0);
+        right[i] = ProductBits'(values_1[i*int'(ActBits1)+:ActBits1]) * ProductBits'(Multiplier1);
+      end
+      left_2 <= left;
+      right_2 <= right;
+    end
+    if (valid_q[1]) begin
+      left_3 <= left_2;
+      right_3 <= right_2;
+    end
+    if (valid_q[2]) begin
+      logic signed [SumBits-1:0] sum [Lanes];
+      for (int i = 0; i < int'(Lanes); i++) begin
+        sum[i] = SumBits'(left_3[i]) + SumBits'(right_3[i]) + Offset;
+      end
+      sum_4 <= sum;
+    end
+    if (valid_q[3]) begin
+      logic signed [RoundBits-2:0] rounded [Lanes];
+      for (int i = 0; i < int'(Lanes); i++) begin
+        rounded[i] = (RoundBits - 1)'(
+            (RoundBits'(HalfBits'(WideBits'(sum_4[i]) >>> (Shift - 1))) + HalfZero) >>> 1);
+      end
+      rounded_5 <= rounded;
+    end
+    if (valid_q[4]) begin
+      logic [OutBits-1:0] code [Lanes];
+      for (int i = 0; i < int'(Lanes); i++) begin
+        if (rounded_5[i] < LowCode) code[i] = OutBits'(Low);
+        else if (rounded_5[i] > HighCode) code[i] = OutBits'(High);
+        else code[i] = rounded_5[i][OutBits-1:0];
+      end
+      code_6 <= code;
     end
   end
-
-  always_ff @(posedge clk_i) begin
-    left_2 <= left_d2;
-    right_2 <= right_d2;
-    left_3 <= left_2;
-    right_3 <= right_2;
-    sum_4 <= sum_d4;
-    rounded_5 <= rounded_d5;
-    code_6 <= code_d6;
+  always_comb begin
+    for (int i = 0; i < int'(Lanes); i++) codes[i*int'(OutBits)+:OutBits] = code_6[i];
   end
 
   // ---------------------------------------------------------------- output queue

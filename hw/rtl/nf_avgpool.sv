@@ -102,9 +102,9 @@ module nf_avgpool #(
   assign unused_end = tap_end;
 
   // ---------------------------------------------------------------- decode and sum
-  logic first_1, first_2, last_1, last_2, last_3;
+  logic valid_1, valid_2, first_1, first_2, last_1, last_2, last_3;
   logic [Lanes*ActBits-1:0] values_2;
-  logic [Lanes*AccBits-1:0] acc_3, acc_d3;
+  logic [Lanes*AccBits-1:0] acc_3;
 
   nf_decode #(
     .Lanes(Lanes),
@@ -113,27 +113,27 @@ module nf_avgpool #(
     .File(CodebookFile)
   ) u_decode (
     .clk_i,
+    .load_i(valid_1),
     .codes_i(tap_codes),
     .data_o(values_2)
   );
 
-  always_comb begin
-    // verilator unroll_disable
-    for (int i = 0; i < int'(Lanes); i++) begin
-      acc_d3[i*int'(AccBits)+:AccBits] =
-          (first_2 ? '0 : acc_3[i*int'(AccBits)+:AccBits])
-          + AccBits'(values_2[i*int'(ActBits)+:ActBits]);
-    end
-  end
-
-  // The taps of a beat follow each other without a gap, so the sum needs no enable.
   always_ff @(posedge clk_i) begin
+    valid_1 <= tap_valid;
+    valid_2 <= valid_1;
     first_1 <= tap_first;
     first_2 <= first_1;
     last_1 <= rst_ni & tap_valid & tap_last;
     last_2 <= rst_ni & last_1;
     last_3 <= rst_ni & last_2;
-    acc_3 <= acc_d3;
+    if (valid_2) begin
+      logic [Lanes*AccBits-1:0] acc;
+      for (int i = 0; i < int'(Lanes); i++) begin
+        acc[i*int'(AccBits)+:AccBits] = (first_2 ? '0 : acc_3[i*int'(AccBits)+:AccBits])
+                                        + AccBits'(values_2[i*int'(ActBits)+:ActBits]);
+      end
+      acc_3 <= acc;
+    end
   end
 
   // ---------------------------------------------------------------- requantize and queue

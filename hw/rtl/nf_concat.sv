@@ -44,7 +44,6 @@ module nf_concat #(
     data = '0;
     valid = 1'b0;
     s_ready_o = '0;
-    // verilator unroll_disable
     for (int k = 0; k < int'(Sources); k++) begin
       if (source_q == SourceW'(k)) begin
         data = s_data_i[k*int'(BeatBits)+:BeatBits];

@@ -6,7 +6,7 @@
 //
 // Latency:       1 cycle.
 // Throughput:    one beat per cycle.
-// Back-pressure: none; data flows on every cycle.
+// Back-pressure: none; without load_i the data of the last beat stays.
 // Golden:        sim.golden.decode, sim.golden.pointwise.lookup
 `default_nettype none
 
@@ -17,6 +17,7 @@ module nf_decode #(
   parameter string File = ""           // 2**InBits hexadecimal entries ($readmemh); "": identity
 ) (
   input  wire logic                     clk_i,
+  input  wire logic                     load_i,
   input  wire logic [Lanes*InBits-1:0]  codes_i,
   output logic [Lanes*OutBits-1:0]      data_o
 );
@@ -38,6 +39,7 @@ module nf_decode #(
       .File(File)
     ) u_table (
       .clk_i,
+      .load_i,
       .index_i(index),
       .data_o(found)
     );
@@ -45,7 +47,7 @@ module nf_decode #(
     if (InBits != OutBits) begin : g_check_bits
       $fatal(1, "OutBits (%0d) must be InBits (%0d) without a table", OutBits, InBits);
     end
-    always_ff @(posedge clk_i) data_o <= codes_i;
+    always_ff @(posedge clk_i) if (load_i) data_o <= codes_i;
   end
 endmodule
 

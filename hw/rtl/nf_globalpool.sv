@@ -89,6 +89,7 @@ module nf_globalpool #(
     .File(CodebookFile)
   ) u_decode (
     .clk_i,
+    .load_i(take),
     .codes_i(s_data_i),
     .data_o(values_1)
   );
@@ -100,7 +101,6 @@ module nf_globalpool #(
 
   assign sum_before = sums[fold_1];
   always_comb begin
-    // verilator unroll_disable
     for (int i = 0; i < int'(Lanes); i++) begin
       sum_after[i*int'(AccBits)+:AccBits] = (first_1 ? '0 : sum_before[i*int'(AccBits)+:AccBits])
                                         + AccBits'(values_1[i*int'(ActBits)+:ActBits]);

@@ -39,6 +39,7 @@ module nf_lookup #(
     .File(TableFile)
   ) u_table (
     .clk_i,
+    .load_i(take),
     .codes_i(s_data_i),
     .data_o(codes)
   );

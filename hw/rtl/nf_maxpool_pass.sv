@@ -85,25 +85,25 @@ module nf_maxpool_pass #(
   assign unused_end = tap_end;
 
   // ---------------------------------------------------------------- running maximum
-  logic first_1, last_1, last_2;
-  logic [Lanes*CodeBits-1:0] largest_2, largest_d2;
-
-  always_comb begin
-    // verilator unroll_disable
-    for (int i = 0; i < int'(Lanes); i++) begin
-      largest_d2[i*int'(CodeBits)+:CodeBits] = tap_codes[i*int'(CodeBits)+:CodeBits];
-      if (!first_1 && largest_2[i*int'(CodeBits)+:CodeBits]
-                      > tap_codes[i*int'(CodeBits)+:CodeBits]) begin
-        largest_d2[i*int'(CodeBits)+:CodeBits] = largest_2[i*int'(CodeBits)+:CodeBits];
-      end
-    end
-  end
+  logic valid_1, first_1, last_1, last_2;
+  logic [Lanes*CodeBits-1:0] largest_2;
 
   always_ff @(posedge clk_i) begin
+    valid_1 <= tap_valid;
     first_1 <= tap_first;
     last_1 <= rst_ni & tap_valid & tap_last;
     last_2 <= rst_ni & last_1;
-    largest_2 <= largest_d2;
+    if (valid_1) begin
+      logic [Lanes*CodeBits-1:0] largest;
+      largest = tap_codes;
+      for (int i = 0; i < int'(Lanes); i++) begin
+        if (!first_1 && largest_2[i*int'(CodeBits)+:CodeBits]
+                        > tap_codes[i*int'(CodeBits)+:CodeBits]) begin
+          largest[i*int'(CodeBits)+:CodeBits] = largest_2[i*int'(CodeBits)+:CodeBits];
+        end
+      end
+      largest_2 <= largest;
+    end
   end
 
   // ---------------------------------------------------------------- output queue

@@ -8,7 +8,7 @@
 //
 // Latency:       6 + Lanes/RequantLanes cycles from valid_i to valid_o.
 // Throughput:    one word per Lanes/RequantLanes cycles; the writer keeps that distance.
-// Back-pressure: none; data flows on every cycle.
+// Back-pressure: none; what is under way never waits.
 // Golden:        sim.golden.pool
 `default_nettype none
 

@@ -60,7 +60,7 @@ module nf_part_sum #(
   );
 
   always_ff @(posedge clk_i) begin
-    part_q <= part_i;
+    if (valid_i) part_q <= part_i;
     first_q <= {first_q[0], first};
     last_q <= {last_q[0], last};
     end_q <= {end_q[0], end_i};
@@ -68,43 +68,53 @@ module nf_part_sum #(
     else valid_q <= {valid_q[0], valid_i};
   end
 
+  // A stage loads when its flag is set; it makes its array in a variable of its own, so that it is
+  // written as a whole.
   // ---------------------------------------------------------------- product
-  logic signed [ProductBits-1:0] product [Lanes];
   logic signed [ProductBits-1:0] product_q [Lanes];
 
-  always_comb begin
-    // verilator unroll_disable
-    for (int p = 0; p < int'(Lanes); p++) begin
-      // The zero on top makes the unsigned factor a signed one.
-      product[p] = ProductBits'($signed(part_q[p*int'(PartBits)+:PartBits]))
-                   * ProductBits'($signed({1'b0, factors[p*int'(FactorBits)+:FactorBits]}));
-    end
-  end
   if (UseDsp) begin : g_dsp
     (* use_dsp = "yes" *) logic signed [ProductBits-1:0] dsp_q [Lanes];
-    always_ff @(posedge clk_i) dsp_q <= product;
+    always_ff @(posedge clk_i) begin
+      if (valid_q[0]) begin
+        logic signed [ProductBits-1:0] product [Lanes];
+        for (int p = 0; p < int'(Lanes); p++) begin
+          // The zero on top makes the unsigned factor a signed one.
+          product[p] = ProductBits'($signed(part_q[p*int'(PartBits)+:PartBits]))
+                       * ProductBits'($signed({1'b0, factors[p*int'(FactorBits)+:FactorBits]}));
+        end
+        dsp_q <= product;
+      end
+    end
     assign product_q = dsp_q;
   end else begin : g_logic
     (* use_dsp = "no" *) logic signed [ProductBits-1:0] logic_q [Lanes];
-    always_ff @(posedge clk_i) logic_q <= product;
+    always_ff @(posedge clk_i) begin
+      if (valid_q[0]) begin
+        logic signed [ProductBits-1:0] product [Lanes];
+        for (int p = 0; p < int'(Lanes); p++) begin
+          product[p] = ProductBits'($signed(part_q[p*int'(PartBits)+:PartBits]))
+                       * ProductBits'($signed({1'b0, factors[p*int'(FactorBits)+:FactorBits]}));
+        end
+        logic_q <= product;
+      end
+    end
     assign product_q = logic_q;
   end
 
   // ---------------------------------------------------------------- sum
-  logic signed [AccBits-1:0] total [Lanes];
   logic signed [AccBits-1:0] acc_q [Lanes];
 
-  always_comb begin
-    // verilator unroll_disable
-    for (int p = 0; p < int'(Lanes); p++) begin
-      total[p] = (first_q[1] ? '0 : acc_q[p]) + AccBits'(product_q[p]);
+  always_ff @(posedge clk_i) begin
+    if (valid_q[1]) begin
+      logic signed [AccBits-1:0] total [Lanes];
+      for (int p = 0; p < int'(Lanes); p++) begin
+        total[p] = (first_q[1] ? '0 : acc_q[p]) + AccBits'(product_q[p]);
+      end
+      acc_q <= total;
     end
   end
-  always_ff @(posedge clk_i) begin
-    if (valid_q[1]) acc_q <= total;
-  end
   always_comb begin
-    // verilator unroll_disable
     for (int p = 0; p < int'(Lanes); p++) acc_o[p*int'(AccBits)+:AccBits] = acc_q[p];
   end
 

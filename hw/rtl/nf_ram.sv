@@ -32,8 +32,12 @@ module nf_ram #(
   end
 
   logic [Bits-1:0] read_q;
+  logic fresh_q;  // read_q is a word that data_o has not
 
-  always_ff @(posedge clk_i) data_o <= read_q;
+  always_ff @(posedge clk_i) begin
+    fresh_q <= read_i;
+    if (fresh_q) data_o <= read_q;
+  end
 
   // The attribute takes no parameter: one branch per style.
   if (Style == "block") begin : g_block

@@ -69,12 +69,12 @@ module nf_requantize #(
     .File(CodebookFile)
   ) u_decode (
     .clk_i,
+    .load_i(take),
     .codes_i(s_data_i),
     .data_o(values)
   );
 
   always_comb begin
-    // verilator unroll_disable
     for (int i = 0; i < int'(Lanes); i++) begin
       acc[i*int'(AccBits)+:AccBits] = AccBits'(values[i*int'(ActBits)+:ActBits]);
     end

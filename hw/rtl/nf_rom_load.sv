@@ -55,8 +55,8 @@ module nf_rom_load #(
   end
 
   always_ff @(posedge clk_i) begin
-    m_word_o <= s_word_i;
-    write_addr_o <= addr_q;
+    if (s_valid_i) m_word_o <= s_word_i;
+    if (word_end) write_addr_o <= addr_q;
     if (!rst_ni) begin
       m_valid_o <= 1'b0;
       write_o <= 1'b0;

@@ -9,7 +9,7 @@
 //
 // Latency:       act_o follows act_i by one cycle; next_i asks for the factors a cycle before act_i.
 // Throughput:    one tap per cycle.
-// Back-pressure: none; data flows on every cycle.
+// Back-pressure: none; act_o stays while no factors are asked for.
 // Golden:        sim.golden.conv
 `default_nettype none
 
@@ -34,8 +34,10 @@ module nf_scale_acts #(
   end
 
   logic [FactorLanes*FactorBits-1:0] factors;
-  logic [OutBits-1:0] product [Lanes];
   logic [OutBits-1:0] product_q [Lanes];
+  logic asked_q;  // factors and activations of a tap stand side by side
+
+  always_ff @(posedge clk_i) asked_q <= next_i;
 
   nf_rom_cycle #(
     .Bits(FactorLanes * FactorBits),
@@ -48,25 +50,37 @@ module nf_scale_acts #(
     .data_o(factors)
   );
 
-  always_comb begin
-    // verilator unroll_disable
-    for (int i = 0; i < int'(Lanes); i++) begin
-      product[i] =
-          OutBits'(act_i[i*int'(ActBits)+:ActBits])
-          * OutBits'(factors[(FactorLanes == 1 ? 0 : i)*int'(FactorBits)+:FactorBits]);
-    end
-  end
+  // The register makes its array in a variable of its own, so that it is written as a whole.
   if (UseDsp) begin : g_dsp
     (* use_dsp = "yes" *) logic [OutBits-1:0] dsp_q [Lanes];
-    always_ff @(posedge clk_i) dsp_q <= product;
+    always_ff @(posedge clk_i) begin
+      if (asked_q) begin
+        logic [OutBits-1:0] product [Lanes];
+        for (int i = 0; i < int'(Lanes); i++) begin
+          product[i] =
+              OutBits'(act_i[i*int'(ActBits)+:ActBits])
+              * OutBits'(factors[(FactorLanes == 1 ? 0 : i)*int'(FactorBits)+:FactorBits]);
+        end
+        dsp_q <= product;
+      end
+    end
     assign product_q = dsp_q;
   end else begin : g_logic
     (* use_dsp = "no" *) logic [OutBits-1:0] logic_q [Lanes];
-    always_ff @(posedge clk_i) logic_q <= product;
+    always_ff @(posedge clk_i) begin
+      if (asked_q) begin
+        logic [OutBits-1:0] product [Lanes];
+        for (int i = 0; i < int'(Lanes); i++) begin
+          product[i] =
+              OutBits'(act_i[i*int'(ActBits)+:ActBits])
+              * OutBits'(factors[(FactorLanes == 1 ? 0 : i)*int'(FactorBits)+:FactorBits]);
+        end
+        logic_q <= product;
+      end
+    end
     assign product_q = logic_q;
   end
   always_comb begin
-    // verilator unroll_disable
     for (int i = 0; i < int'(Lanes); i++) act_o[i*int'(OutBits)+:OutBits] = product_q[i];
   end
 endmodule

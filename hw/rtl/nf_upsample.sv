@@ -122,7 +122,7 @@ module nf_upsample #(
   logic valid_1;
 
   always_ff @(posedge clk_i) begin
-    read_1 <= row[read_addr_q];
+    if (read) read_1 <= row[read_addr_q];
     valid_1 <= rst_ni & read;
   end
 

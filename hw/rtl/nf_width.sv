@@ -73,7 +73,6 @@ module nf_width #(
     always_comb begin
       word = WordBits'(rest_q);
       if (lacks_q) begin
-        // verilator unroll_disable
         for (int k = 0; k < int'(UnitsOut); k++) begin
           if (held_q == HeldW'(k)) begin
             word = WordBits'(s_data_i) << (k * int'(UnitBits));
@@ -110,7 +109,6 @@ module nf_width #(
     always_comb begin
       beat = word[OutBits-1:0];
       // Units that stay behind this beat: k.
-      // verilator unroll_disable
       for (int k = 0; k < int'(UnitsIn); k++) begin
         if (held_d == HeldW'(k)) beat = word[(int'(UnitsIn)-1-k)*int'(UnitBits)+:OutBits];
       end

@@ -12,6 +12,7 @@ from nibbleflow.cli.demo import demo
 from nibbleflow.cli.detect import detect
 from nibbleflow.cli.doctor import doctor
 from nibbleflow.cli.evaluate import evaluate
+from nibbleflow.cli.explore import explore
 from nibbleflow.cli.export import export
 from nibbleflow.cli.generate import generate
 from nibbleflow.cli.quantize import quantize
@@ -40,6 +41,7 @@ COMMANDS = (
     report,
     synth,
     study,
+    explore,
     repeat,
 )
 

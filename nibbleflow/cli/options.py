@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from hw.device_file import BOARD_FILE_SUFFIX
 from nibbleflow.folders import is_random
 from quant.errors import InputFileError
 
@@ -31,7 +32,7 @@ OneByOne = Annotated[
     typer.Option("--nodes", help="all-convs or NAME,…: one by one; else the whole network in RTL."),
 ]
 Fps = Annotated[float | None, typer.Option(help="Fold the RTL for so many frames per second.")]
-Board = Annotated[str | None, typer.Option(help="Board that the RTL is planned for.")]
+Board = Annotated[str | None, typer.Option(help="Board that the RTL is planned for, or FILE.toml.")]
 Clock = Annotated[float | None, typer.Option("--clock", help="Planned clock in MHz.")]
 MaxMacs = Annotated[
     int | None, typer.Option(help="Fold the RTL for so many multiply-accumulates per cycle.")
@@ -65,11 +66,18 @@ def aim(
     """Return a verb's arguments of what a plan is made for."""
     return {
         "fps": fps,
-        "board": board,
+        "board": board_name(board),
         "clock_mhz": clock,
         "max_macs": max_macs,
         "core": core,
     }
+
+
+def board_name(board: str | None) -> str | None:
+    """Return a board's name; the path of its file so that the run can be repeated from anywhere."""
+    if board is not None and board.lower().endswith(BOARD_FILE_SUFFIX):
+        return str(Path(board).resolve())
+    return board
 
 
 def origin(

@@ -142,6 +142,7 @@ def _page(
         return None
     verification = _record(folder.verification, "verify")
     synthesis = _record(folder.synthesis, "synth")
+    exploration = _record(folder.exploration, "explore")
     paths = [folder.path / f"{verb}{RUN_FILE_SUFFIX}" for verb in _MAKING]
     runs = tuple(RunFile(p.name, _text(p)) for p in paths if p.is_file())
 
@@ -153,6 +154,7 @@ def _page(
             pictures=pictures,
             verification=verification,
             synthesis=synthesis,
+            exploration=exploration,
             runs=runs,
             versions=installed_versions(),
         )

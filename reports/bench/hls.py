@@ -1,42 +1,125 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whole networks in HLS C++: compile time, speed of the C simulation, codes that differ."""
+"""Whole networks in HLS C++: codes that differ, speed of the C simulation, depths of streams.
+
+``python -m reports.bench.hls NAME ...`` measures only some networks. What was measured is kept in
+the scratch folder and taken from there while the sources that it depends on stay what they were, so
+the benchmark goes on where it was stopped.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
 from reports.bench.benchmark import Benchmark
-from reports.bench.builds import CALIBRATION, YOLOV5N, quantize_yolov5n
+from reports.bench.builds import (
+    CALIBRATION,
+    MOBILEONE,
+    OBJECTS,
+    YOLOV5N,
+    YOLOX_NANO,
+)
+from reports.bench.kept import CHECKOUT, kept_row, sources_digest
 from reports.bench.record import Row
 from reports.bench.runner import Runner
 
-BITS = (4, 8)
-SEEDED = "arch:yolov7-tiny"
-SIZES = (160, 640)
+SCRATCH = Path("build/bench/hls")
+# What a kept row depends on.
+SOURCES = ("quant", "hls", "hw", "sim", "nibbleflow")
+MODULE = "reports.bench.hlsspeed"
 
 
-def run(runner: Runner) -> list[Row]:
-    """Quantize YOLOv5n and the structure of YOLOv7-tiny, measure in processes of their own."""
-    module = "reports.bench.hlsspeed"
-    build = quantize_yolov5n(runner, *BITS)
-    rows: list[Row] = [
-        {
-            "model": "yolov5n",
-            "image_size": 640,
-            **runner.module(module, build.folder, one_core=True),
-        }
+@dataclass(frozen=True)
+class Network:
+    """A network to compile and run.
+
+    Attributes:
+        name: On the command line and in the table.
+        image_size: Pixels of a side of its input.
+        model: What ``quantize`` takes.
+        options: Further arguments of ``quantize``.
+        scheme: How weights are stored.
+        measure: Arguments of the measuring module.
+    """
+
+    name: str
+    image_size: int
+    model: str
+    options: tuple[str, ...] = ()
+    scheme: str = "affine"
+    measure: tuple[str, ...] = ()
+
+
+# What engines compute is compared, not how well: few images are enough.
+_PHOTOGRAPHS = ("--calib", CALIBRATION, "--limit", "16")
+_OBJECTS = ("--arch", "mobileone-s0", "--calib", OBJECTS, "--limit", "16")
+_SEEDED = ("--seed", "1", "--calib", "random:2")
+# The smallest first: a fault shows early.
+NETWORKS = (
+    Network("demo", 160, "demo", measure=("--bounded",)),
+    Network("mobileone-s0", 224, MOBILEONE, _OBJECTS),
+    Network("yolov7-tiny-seeded", 160, "arch:yolov7-tiny", (*_SEEDED, "--img", "160")),
+    Network("yolov5n", 640, YOLOV5N, _PHOTOGRAPHS, measure=("--bounded",)),
+    Network("yolov5n-pwlq", 640, YOLOV5N, _PHOTOGRAPHS, "pwlq"),
+    Network("yolox-nano", 416, YOLOX_NANO, _PHOTOGRAPHS),
+    # At full size the ap_int run of this one takes minutes: only the compiler sees it.
+    Network("yolov7-tiny-seeded", 640, "arch:yolov7-tiny", (*_SEEDED, "--img", "640"),
+            measure=("--compile-only",)),
+)  # fmt: skip
+
+
+def run(runner: Runner, networks: Sequence[Network] = NETWORKS) -> list[Row]:
+    """Quantize every network to W4A8 and measure it; kept rows are not measured again."""
+    digest = sources_digest(CHECKOUT, SOURCES)
+    return [
+        kept_row(runner, label(network), digest, partial(_measured, runner, network))
+        for network in networks
     ]
-    for size in SIZES:
-        folder = runner.folder / f"yolov7-tiny-{size}"
-        runner.nibbleflow(
-            "quantize", SEEDED, "--img", str(size), "--calib", "random:2", "-o", folder, "--force"
-        )
-        # At full size the ap_int run of this one takes minutes: only the compiler sees it.
-        only = [] if size == min(SIZES) else ["--compile-only"]
-        found = runner.module(module, folder, *only, one_core=True)
-        rows.append({"model": "yolov7-tiny, seeded", "image_size": size, **found})
-    return rows
+
+
+def label(network: Network) -> str:
+    """Return the name of a row."""
+    return f"{network.name}-{network.image_size}"
+
+
+def _measured(runner: Runner, network: Network) -> Row:
+    folder = runner.folder / label(network)
+    arguments = ("--weight-bits", "4", "--act-bits", "8", "--scheme", network.scheme, "--force")
+    runner.nibbleflow("quantize", network.model, *network.options, "-o", folder, *arguments)
+    return {
+        "model": network.name,
+        "image_size": network.image_size,
+        "weight_bits": 4,
+        "act_bits": 8,
+        "scheme": network.scheme,
+        **runner.module(MODULE, folder, *network.measure, one_core=True),
+    }
+
+
+def main(arguments: Sequence[str] | None = None, root: Path = CHECKOUT) -> int:
+    """Measure the named networks, all of them without a name, and keep their rows."""
+    known = {label(network): network for network in NETWORKS}
+    parser = argparse.ArgumentParser(prog="python -m reports.bench.hls")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(known))
+    names = parser.parse_args(arguments).names or list(known)
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        print(f"error: no network '{unknown[0]}'; choose {', '.join(known)}", file=sys.stderr)
+        return 2
+    for row in run(Runner(root, SCRATCH), [known[name] for name in names]):
+        print(json.dumps(row, indent=1))
+    return 0
 
 
 BENCHMARK = Benchmark(
     "hls",
     "whole networks in HLS C++, compiled with g++, one thread",
-    (YOLOV5N, CALIBRATION),
+    (YOLOV5N, YOLOX_NANO, MOBILEONE, CALIBRATION, OBJECTS),
     run,
 )
+
+if __name__ == "__main__":
+    sys.exit(main())

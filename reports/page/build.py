@@ -14,6 +14,7 @@ from reports.hardware import HardwareEstimate
 from reports.memorymap import memory_map_plot, smallest_board
 from reports.network import NetworkSummary
 from reports.page.blocks import Block, Page, Plot, Section
+from reports.page.exploration import exploration_section
 from reports.page.hardware import fifo_section, hardware_facts, memory_blocks, speed_section
 from reports.page.inlinesvg import inline_svg
 from reports.page.network import (
@@ -81,6 +82,7 @@ class PageInput:
         pictures: SVG files by name, as ``report_files`` names them.
         verification: JSON values of the last ``verify``; ``None`` when there was none.
         synthesis: JSON values of the last ``synth`` for UltraScale+; ``None`` without one.
+        exploration: JSON values of the last ``explore``; ``None`` when there was none.
         runs: What the runs in the build wrote, in order.
         versions: Names and versions of what made the page.
     """
@@ -91,6 +93,7 @@ class PageInput:
     pictures: Mapping[str, bytes]
     verification: Mapping[str, Any] | None
     synthesis: Mapping[str, Any] | None
+    exploration: Mapping[str, Any] | None
     runs: tuple[RunFile, ...]
     versions: tuple[tuple[str, str], ...]
 
@@ -118,6 +121,7 @@ def report_page(given: PageInput) -> Page:
         memory = memory_blocks(estimate, board, named, _BOARDS, plots)
         planned = [
             speed_section(network, plots),
+            exploration_section(given.exploration, summary.digest),
             fifo_section(network, plots),
             synthesis_section(given.synthesis, summary.digest),
         ]

@@ -46,15 +46,38 @@ def test_every_node_is_a_layer() -> None:
     assert dict(again.files) == dict(network.files)
 
 
-def test_streams_have_the_depths_of_the_schedule() -> None:
-    network = emit_network(*every_kind())
+def test_streams_have_the_depths_of_the_schedule_at_least() -> None:
+    graph, schedule = every_kind()
+    styles = {"stem->sum": "block", "sum->cat": "distributed"}
+    depths = {("stem", "sum"): 1000, ("sum", "cat"): 500}
+    network = emit_network(graph, replace(schedule, fifo_depth=depths, memory=styles))
     layers = {layer.name: layer for layer in network.layers}
-    fork = layers["stem_fork"]
-    assert dict(zip(fork.outputs, fork.depths, strict=True)) == {
-        "stem_to_depthwise_0": 2,
-        "stem_to_sum_0": 100,
-    }
-    assert fork.styles == ("auto", "block")
+    # Behind the converter from 2 to 4 lanes; in beats of its own.
+    assert layers["stem_to_sum_0_width"].depths == (500,)
+    assert layers["stem_to_sum_0_width"].styles == ("block",)
+    assert layers["stem_fork"].styles == ("auto", "auto")
+    fork = layers["sum_fork"]
+    planned = dict(zip(fork.outputs, zip(fork.depths, fork.styles, strict=True), strict=True))
+    assert planned["sum_to_cat_2"] == (500, "distributed")
+    # What the processes themselves need, without a plan.
+    alone = {x.name: x for x in emit_network(graph, replace(schedule, fifo_depth={})).layers}
+    assert 2 < alone["sum_fork"].depths[2] < 500
+    assert 2 < alone["stem_to_sum_0_width"].depths[0] < 500
+
+
+def test_depths_can_be_given() -> None:
+    network = emit_network(*every_kind())
+    changed = network.with_depths({"sum_to_cat_2": 7, "boxes": 9})
+    layers = {layer.name: layer for layer in changed.layers}
+    assert layers["sum_fork"].depths[2] == 7
+    assert changed.outputs["boxes"].depths == (9,)
+    assert changed.stream_bits < network.stream_bits
+    with pytest.raises(PlanError) as caught:
+        network.with_depths({"sum_to_cat_3": 7})
+    assert str(caught.value) == "the network 'nibble_sample_1' has no stream 'sum_to_cat_3'"
+    with pytest.raises(PlanError) as caught:
+        network.with_depths({"sum_to_cat_2": 1})
+    assert str(caught.value) == "a stream of layer 'sum_fork' has 1 places; the least is 2"
 
 
 BAD = [
@@ -175,7 +198,9 @@ class TestCompiled:
         assert "first difference: output out conv frame 0 channel 0 row 0 column 0" in done.stdout
 
     def test_trees_of_both_tools(self, tmp_path: Path) -> None:
-        network = emit_network(*every_kind())
+        graph, schedule = every_kind()
+        schedule = replace(schedule, fifo_depth={("stem", "sum"): 1000})
+        network = emit_network(graph, schedule)
         folder = write_network(network, tmp_path / "p")
         tops = {
             name: (folder / name / "firmware" / f"{network.name}.cpp").read_text()
@@ -183,17 +208,17 @@ class TestCompiled:
         }
         lines = {
             "vitis": (
-                "#pragma HLS BIND_STORAGE variable=stem_to_sum_0_stream type=fifo impl=bram",
+                "#pragma HLS BIND_STORAGE variable=stem_to_sum_0_width_stream type=fifo impl=bram",
                 "#pragma HLS BIND_STORAGE variable=grouped_weights type=rom_1p impl=lutram",
             ),
             "vivado": (
-                "#pragma HLS RESOURCE variable=stem_to_sum_0_stream core=FIFO_BRAM",
+                "#pragma HLS RESOURCE variable=stem_to_sum_0_width_stream core=FIFO_BRAM",
                 "#pragma HLS RESOURCE variable=grouped_weights core=ROM_1P_LUTRAM",
             ),
         }
         for name, top in tops.items():
             assert "#pragma HLS DATAFLOW" in top
-            assert "#pragma HLS STREAM variable=stem_to_sum_0_stream depth=100" in top
+            assert "#pragma HLS STREAM variable=stem_to_sum_0_width_stream depth=500" in top
             assert all(line in top for line in lines[name])
             tcl = (folder / name / "project.tcl").read_text()
             assert f'set backend "{name}"' in tcl

@@ -179,6 +179,18 @@ def page_input():
                        "counted": COUNTS, "estimated": {**COUNTS, "lut": 90, "ff": 0},
                        "weights": {**COUNTS, "bram18": 9}}],
         },
+        exploration={
+            "digest": graph.digest, "board": HOSTILE, "objective": "the shortest interval",
+            "optimal": True, "seconds": 3.0, "bound": {"fps": 900.0, "cost": 0.5},
+            "plans": [
+                {"build": "b", "fps": fps, "interval_cycles": 9, "bits": bits, "scheme": HOSTILE,
+                 "optimal": fps > 50, "sqnr_db": sqnr, "lut": 100 * place + 7, "ff": 5,
+                 "dsp": place, "bram18": 0, "uram": 0}
+                for place, (fps, bits, sqnr) in enumerate(
+                    [(90.0, "W4A8", 20.0), (40.0, "W4A8", 20.0), (30.0, "W8A8", None)]
+                )
+            ],
+        },
         runs=(RunFile("quantize.run.toml", f'model = "{HOSTILE}"\n'),),
         versions=(("nibbleflow", "0.1.0"),),
     )  # fmt: skip

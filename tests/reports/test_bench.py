@@ -279,16 +279,20 @@ def test_hls_speed_of_a_build(tmp_path, bundle):
     frames = np.random.default_rng(1).integers(0, 256, (1, 16, 20, 3), dtype=np.uint8)
     np.save(tmp_path / "float" / "frames.npy", frames)
     file = tmp_path / "hls.json"
-    assert hlsspeed([str(tmp_path), "--json", str(file)]) == 0
+    assert hlsspeed([str(tmp_path), "--bounded", "--json", str(file)]) == 0
     value = json.loads(file.read_text())
     assert value["plain_mismatches"] == value["ap_int_mismatches"] == 0
+    assert value["bounded_mismatches"] == 0
+    assert value["streams"] > 0
+    assert value["stream_kib"] > 0
+    assert value["interval_cycles"] > 0
     assert min(value["plain_gmacs_per_second"], value["ap_int_gmacs_per_second"]) > 0
     assert value["values_compared"] > 0
     only = tmp_path / "only.json"
     assert hlsspeed([str(tmp_path), "--compile-only", "--json", str(only)]) == 0
     compiled = json.loads(only.read_text())
     assert compiled.keys() == value.keys()
-    assert compiled["plain_mismatches"] is None
+    assert compiled["plain_mismatches"] is compiled["bounded_mismatches"] is None
 
 
 def test_fifo_plan_of_a_build(tmp_path):

@@ -23,9 +23,11 @@ from reports.hardware import HardwareEstimate, Part, network_estimate
 from reports.memorymap import _row_spans, fits, memory_map_plot, smallest_board
 from reports.page import page_html, report_page
 from reports.page.blocks import Page, Paragraph, Section
+from reports.page.exploration import exploration_section
 from reports.page.inlinesvg import inline_svg
 from reports.page.synthesis import synthesis_section
 from reports.page.verification import verification_section, verification_verdict
+from reports.pareto import pareto_plot
 
 VOID = {"meta", "link", "br", "img", "input", "hr"}
 
@@ -111,7 +113,7 @@ def test_it_is_accessible(outline):
     tables, pictures = outline.of("table"), outline.of("svg")
     assert len(tables) >= 8
     assert len(outline.of("caption")) == len(tables)
-    assert len(pictures) == 7
+    assert len(pictures) == 8
     assert all(a["role"] == "img" and a["aria-labelledby"] for a in pictures)
     assert len(outline.of("title")) == 1 + len(pictures)
     assert len(outline.of("desc")) == len(outline.of("figcaption")) == len(pictures)
@@ -246,6 +248,38 @@ def test_counted_cells_stand_beside_estimated_ones(page_input):
         synthesis_section({"digest": "d"}, "d")
     assert str(caught.value) == (
         "the record of the last synthesis is damaged (KeyError('basis')); run nibbleflow synth "
+        "again"
+    )
+
+
+def test_explored_plans_are_listed_and_drawn(page_input):
+    record = page_input.exploration
+    section = exploration_section(record, page_input.summary.digest)
+    facts, picture, plans = section.blocks
+    assert dict(facts.rows)["bound"] == "900.0 frames per second, cost 0.5000 or more"
+    assert dict(facts.rows)["verdict"] == "proved optimal, for the tables of estimates"
+    assert [[c.value for c in row[1:]] for row in plans.rows] == [
+        [90.0, 9, 7, 5, 0, 0, 0, 20.0, "yes"],
+        [40.0, 9, 107, 5, 1, 0, 0, 20.0, "no"],
+        [30.0, 9, 207, 5, 2, 0, 0, None, "no"],
+    ]
+    assert ">BRAM18<" not in picture.svg
+    figure = pareto_plot(record["plans"], "estimated")
+    tables, blocks = figure.axes
+    assert (tables.get_title("left"), blocks.get_title("left")) == ("LUT", "DSP")
+    drawn = [(line.get_xdata().tolist(), line.get_ydata().tolist()) for line in tables.lines]
+    assert drawn == [([30.0], [207.0]), ([40.0, 90.0], [107.0, 7.0])]
+    for absent, text in (
+        (None, "Nothing was explored; nibbleflow explore BUILD --front finds the plans between "
+               "which to choose."),
+        ({"digest": "other"}, "The last exploration was of another graph; run nibbleflow explore "
+                              "BUILD --front again."),
+    ):  # fmt: skip
+        assert exploration_section(absent, "d").blocks[0].text == text
+    with pytest.raises(InputFileError) as caught:
+        exploration_section({"digest": "d"}, "d")
+    assert str(caught.value) == (
+        "the record of the last exploration is damaged (KeyError('plans')); run nibbleflow explore "
         "again"
     )
 

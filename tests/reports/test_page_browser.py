@@ -114,7 +114,7 @@ def test_it_renders_without_errors_and_requests(browser, page_file):
     heights = browser.run(
         "[...document.querySelectorAll('figure svg')].map(e => e.getBoundingClientRect().height)"
     )
-    assert len(heights) == 7
+    assert len(heights) == 8
     assert all(height > 100 for height in heights)
 
 

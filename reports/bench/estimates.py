@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Estimates beside Yosys: memories by shape, held-out cells, the cells of the demo network.
+
+Yosys is not Vivado: the figures say how well the estimates follow one open flow.
+"""
+
+from reports.bench.benchmark import Benchmark
+from reports.bench.record import Row
+from reports.bench.runner import Json, Runner
+
+# Small enough that every distinct cell of the demo network is synthesised in minutes.
+MACS = 64
+
+
+def run(runner: Runner) -> dict[str, list[Row]]:
+    """Compare memories, held-out cells (kept data) and the demo network."""
+    build = runner.folder / "demo"
+    runner.nibbleflow("quantize", "demo", "--calib", "random", "-o", build, "--force")
+    found = runner.nibbleflow("synth", build, "--max-macs", str(MACS))
+    compared = runner.module("reports.bench.estimaterows", runner.folder / "memories")
+    memories, residuals = compared["memories"], compared["residuals"]
+    figures = [
+        {
+            "name": f"memories, {kind}",
+            "shapes": sum(row["kind"] == kind for row in memories),
+            "wrong": sum(row["kind"] == kind and not row["equal"] for row in memories),
+        }
+        for kind in dict.fromkeys(row["kind"] for row in memories)
+    ]
+    figures += [{"name": row["kind"], **_without(row, "kind")} for row in residuals]
+    figures.append(_network(found))
+    cells = [_cell(row) for row in found["cells"]]
+    return {"figures": figures, "memories": memories, "residuals": residuals, "cells": cells}
+
+
+def _without(row: Json, key: str) -> Json:
+    return {name: value for name, value in row.items() if name != key}
+
+
+def _network(found: Json) -> Row:
+    """Return the sums of the demo network, weight memories by shape on both sides."""
+    row: Row = {"name": f"demo network, {MACS} MACs per cycle", "distinct": len(found["cells"])}
+    for key in ("estimated", "counted"):
+        used = found[key]
+        row[f"lut_{key}"] = used["lut"] + used["lutram_luts"]
+        for name in ("ff", "dsp", "bram18", "uram"):
+            row[f"{name}_{key}"] = used[name]
+    return row
+
+
+def _cell(found: Json) -> Row:
+    row: Row = {
+        "cell": found["owners"][0],
+        "module": found["module"],
+        "times": len(found["owners"]),
+        "basis": found["basis"],
+    }
+    for key in ("estimated", "counted"):
+        used = found[key]
+        row[f"lut_{key}"] = used["lut"] + used["lutram_luts"]
+        for name in ("ff", "dsp", "bram18"):
+            row[f"{name}_{key}"] = used[name]
+    return row
+
+
+BENCHMARK = Benchmark(
+    "estimates",
+    "estimates beside Yosys synth_xilinx xcup (not Vivado): held-out cells, memories, the demo",
+    (),
+    run,
+)
