@@ -112,6 +112,7 @@ def network_row(name: str, found: dict[str, Any], clock_hz: int) -> Row:
         "latency_counted": found["latency_counted"],
         "frames_per_second_at_200_mhz": clock_hz / interval,
         "macs_per_cycle": found["macs"] / interval,
+        "words_loaded": found["words_loaded"],
         "million_macs_per_second_simulated": found["macs_per_second"] / 1e6,
         "build_seconds": found["build_seconds"],
         "simulation_seconds": found["sim_seconds"],
