@@ -100,8 +100,8 @@ class BuildFolder:
 
     @property
     def exploration(self) -> Path:
-        """What the last exploration found."""
-        return self.path / "explore.json"
+        """What was explored: ``plan.json``, ``front.json`` and the parts of the front."""
+        return self.path / "explore"
 
     @property
     def report(self) -> Path:

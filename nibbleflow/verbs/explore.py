@@ -4,7 +4,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 from time import perf_counter, process_time
-from typing import Any
+from typing import Any, Literal
 
 from rich.console import Console
 from rich.table import Table
@@ -21,7 +21,7 @@ from hw.explore import (
     shortages,
 )
 from nibbleflow.exploration import chosen, finish
-from nibbleflow.folders import BuildFolder
+from nibbleflow.folders import BuildFolder, write_whole
 from nibbleflow.foldings import Aim
 from nibbleflow.fronts import best_plans, budget_of, front_tasks, plan_values
 from nibbleflow.plans import keep_plan
@@ -85,7 +85,8 @@ def explore(
                 "what to explore for? give --board for the fastest plan that fits it, --fps for "
                 "the cheapest that reaches it, or --front for all between which to choose"
             )
-        return _one(BuildFolder.existing(build), aim, fill, begin, begin_cpu)
+        one = _one(BuildFolder.existing(build), aim, fill, begin, begin_cpu)
+        return _kept(one, build, board, "plan")
     settings = {"fps": fps, "board": board, "clock_mhz": clock_mhz, "fill": fill}
     kept = Path(folder) if folder is not None else _front_folder(build, variants)
     tasks = front_tasks(build, beside, variants, calib, kept, settings)
@@ -93,7 +94,19 @@ def explore(
         found = run_sweep(
             tasks, kept, scheduler=scheduler, workers=workers, done=lambda _: advance(1)
         )
-    return _front_result(found, begin)
+    return _kept(_front_result(found, begin), build, board, "front")
+
+
+def _kept(
+    result: Result, build: str | Path, board: str | None, what: Literal["plan", "front"]
+) -> Result:
+    """Return ``result``, which is kept for the report when it is of a build."""
+    folder = BuildFolder(Path(build))
+    if folder.bundle.is_dir():
+        digest = load_bundle(folder.bundle).graph.digest
+        values = {**result.values, "board": board, "digest": digest}
+        write_whole(folder.exploration / f"{what}.json", Result("explore", values).to_json())
+    return result
 
 
 def _one(folder: BuildFolder, aim: Aim, fill: int, begin: float, begin_cpu: float) -> Result:
@@ -253,4 +266,4 @@ def _front_result(found: Sequence[dict[str, Any]], begin: float) -> Result:
 
 
 def _front_folder(build: str | Path, variants: Sequence[str]) -> Path:
-    return Path("explore") if variants else Path(build) / "explore"
+    return Path("explore") if variants else BuildFolder(Path(build)).exploration

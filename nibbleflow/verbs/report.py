@@ -142,7 +142,8 @@ def _page(
         return None
     verification = _record(folder.verification, "verify")
     synthesis = _record(folder.synthesis, "synth")
-    exploration = _record(folder.exploration, "explore")
+    plan = _record(folder.exploration / "plan.json", "explore")
+    front = _record(folder.exploration / "front.json", "explore")
     paths = [folder.path / f"{verb}{RUN_FILE_SUFFIX}" for verb in _MAKING]
     runs = tuple(RunFile(p.name, _text(p)) for p in paths if p.is_file())
 
@@ -154,7 +155,8 @@ def _page(
             pictures=pictures,
             verification=verification,
             synthesis=synthesis,
-            exploration=exploration,
+            explored_plan=plan,
+            explored_front=front,
             runs=runs,
             versions=installed_versions(),
         )

@@ -22,6 +22,7 @@ from quant.ptq.formats import owner_steps, plan_formats, row_stops_of
 from quant.ptq.lower import Lowering, dead_filters, decibels, edge_names
 from quant.ptq.lowered import visit_lowered
 from quant.ptq.observers import RealRange, uniform_grid
+from quant.ptq.recipes.blockchoice import chosen_blocks
 from quant.ptq.recipes.blockstages import TaskQ
 from quant.ptq.recipes.images import ImageCodes, input_codes
 from quant.ptq.recipes.recipe import RTN, Recipe
@@ -92,6 +93,8 @@ def quantize(
     kept: list[Images] = []
     input_format = input_format_of(host, graph.input.shape[0])
     options = RunOptions() if options is None else options
+    if options.blocks is not None:  # a wrong name is refused before any image is read
+        chosen_blocks(graph, steps, options.blocks)
     store = ImageCodes(input_format, options.folder) if recipe.active else None
     batches = _keeping(batches, kept, store)
     statistics = calibrate(graph, steps, owners, row_stops, batches, progress)

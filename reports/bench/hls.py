@@ -6,8 +6,6 @@ the scratch folder and taken from there while the sources that it depends on sta
 the benchmark goes on where it was stopped.
 """
 
-import argparse
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,6 +21,7 @@ from reports.bench.builds import (
     YOLOX_NANO,
 )
 from reports.bench.kept import CHECKOUT, kept_row, sources_digest
+from reports.bench.named import measure_named
 from reports.bench.record import Row
 from reports.bench.runner import Runner
 
@@ -101,17 +100,13 @@ def _measured(runner: Runner, network: Network) -> Row:
 
 def main(arguments: Sequence[str] | None = None, root: Path = CHECKOUT) -> int:
     """Measure the named networks, all of them without a name, and keep their rows."""
-    known = {label(network): network for network in NETWORKS}
-    parser = argparse.ArgumentParser(prog="python -m reports.bench.hls")
-    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(known))
-    names = parser.parse_args(arguments).names or list(known)
-    unknown = [name for name in names if name not in known]
-    if unknown:
-        print(f"error: no network '{unknown[0]}'; choose {', '.join(known)}", file=sys.stderr)
-        return 2
-    for row in run(Runner(root, SCRATCH), [known[name] for name in names]):
-        print(json.dumps(row, indent=1))
-    return 0
+    return measure_named(
+        arguments,
+        "reports.bench.hls",
+        "network",
+        {label(network): network for network in NETWORKS},
+        lambda chosen: run(Runner(root, SCRATCH), chosen),
+    )
 
 
 BENCHMARK = Benchmark(

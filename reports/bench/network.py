@@ -6,8 +6,6 @@ in the scratch folder and taken from there while the sources of hardware, simula
 quantization stay what they were, so the benchmark goes on where it was stopped.
 """
 
-import argparse
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,6 +23,7 @@ from reports.bench.builds import (
     YOLOX_NANO,
 )
 from reports.bench.kept import CHECKOUT, kept_row, sources_digest
+from reports.bench.named import measure_named
 from reports.bench.record import Row
 from reports.bench.runner import Runner
 
@@ -112,6 +111,7 @@ def network_row(name: str, found: dict[str, Any], clock_hz: int) -> Row:
         "latency_counted": found["latency_counted"],
         "frames_per_second_at_200_mhz": clock_hz / interval,
         "macs_per_cycle": found["macs"] / interval,
+        "words_loaded": found["words_loaded"],
         "million_macs_per_second_simulated": found["macs_per_second"] / 1e6,
         "build_seconds": found["build_seconds"],
         "simulation_seconds": found["sim_seconds"],
@@ -121,18 +121,13 @@ def network_row(name: str, found: dict[str, Any], clock_hz: int) -> Row:
 
 def main(arguments: Sequence[str] | None = None, root: Path = CHECKOUT) -> int:
     """Measure the named networks, all of them without a name, and keep their rows."""
-    known = {network.name: network for network in NETWORKS}
-    parser = argparse.ArgumentParser(prog="python -m reports.bench.network")
-    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(known))
-    names = parser.parse_args(arguments).names or list(known)
-    unknown = [name for name in names if name not in known]
-    if unknown:
-        print(f"error: no network '{unknown[0]}'; choose {', '.join(known)}", file=sys.stderr)
-        return 2
-    runner = Runner(root, SCRATCH)
-    for row in run(runner, [known[name] for name in names]):
-        print(json.dumps(row, indent=1))
-    return 0
+    return measure_named(
+        arguments,
+        "reports.bench.network",
+        "network",
+        {network.name: network for network in NETWORKS},
+        lambda chosen: run(Runner(root, SCRATCH), chosen),
+    )
 
 
 BENCHMARK = Benchmark(

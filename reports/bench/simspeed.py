@@ -5,8 +5,6 @@
 scratch folder while the sources of hardware and simulation stay what they were.
 """
 
-import argparse
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +14,7 @@ from pathlib import Path
 from reports.bench.benchmark import Benchmark
 from reports.bench.builds import CALIBRATION, YOLOV5N
 from reports.bench.kept import CHECKOUT, kept_row, sources_digest
+from reports.bench.named import measure_named
 from reports.bench.record import Row
 from reports.bench.runner import Runner
 
@@ -104,18 +103,13 @@ def _measured(runner: Runner, folding: Folding, quantized: set[str]) -> Row:
 
 def main(arguments: Sequence[str] | None = None, root: Path = CHECKOUT) -> int:
     """Measure the named foldings, all of them without a name, and keep their rows."""
-    known = {folding.name: folding for folding in FOLDINGS}
-    parser = argparse.ArgumentParser(prog="python -m reports.bench.simspeed")
-    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(known))
-    names = parser.parse_args(arguments).names or list(known)
-    unknown = [name for name in names if name not in known]
-    if unknown:
-        print(f"error: no folding '{unknown[0]}'; choose {', '.join(known)}", file=sys.stderr)
-        return 2
-    runner = Runner(root, SCRATCH)
-    for row in run(runner, [known[name] for name in names]):
-        print(json.dumps(row, indent=1))
-    return 0
+    return measure_named(
+        arguments,
+        "reports.bench.simspeed",
+        "folding",
+        {folding.name: folding for folding in FOLDINGS},
+        lambda chosen: run(Runner(root, SCRATCH), chosen),
+    )
 
 
 BENCHMARK = Benchmark(

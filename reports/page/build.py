@@ -82,7 +82,8 @@ class PageInput:
         pictures: SVG files by name, as ``report_files`` names them.
         verification: JSON values of the last ``verify``; ``None`` when there was none.
         synthesis: JSON values of the last ``synth`` for UltraScale+; ``None`` without one.
-        exploration: JSON values of the last ``explore``; ``None`` when there was none.
+        explored_plan: JSON values of the last ``explore`` for one plan; ``None`` without one.
+        explored_front: JSON values of the last ``explore --front``; ``None`` without one.
         runs: What the runs in the build wrote, in order.
         versions: Names and versions of what made the page.
     """
@@ -93,7 +94,8 @@ class PageInput:
     pictures: Mapping[str, bytes]
     verification: Mapping[str, Any] | None
     synthesis: Mapping[str, Any] | None
-    exploration: Mapping[str, Any] | None
+    explored_plan: Mapping[str, Any] | None
+    explored_front: Mapping[str, Any] | None
     runs: tuple[RunFile, ...]
     versions: tuple[tuple[str, str], ...]
 
@@ -121,7 +123,7 @@ def report_page(given: PageInput) -> Page:
         memory = memory_blocks(estimate, board, named, _BOARDS, plots)
         planned = [
             speed_section(network, plots),
-            exploration_section(given.exploration, summary.digest),
+            exploration_section(given.explored_plan, given.explored_front, summary.digest),
             fifo_section(network, plots),
             synthesis_section(given.synthesis, summary.digest),
         ]

@@ -26,47 +26,60 @@ _RESOURCES = ("lut", "ff", "dsp", "bram18", "uram")
 Json = Mapping[str, Any]
 
 
-def exploration_section(record: Json | None, digest: str) -> Section:
-    """Return the plans of the last ``explore``.
+def exploration_section(plan: Json | None, front: Json | None, digest: str) -> Section:
+    """Return what the last explorations found.
 
     Args:
-        record: JSON values of the last ``explore``; ``None`` when there was none.
+        plan: JSON values of the last ``explore`` for one plan; ``None`` when there was none.
+        front: JSON values of the last ``explore --front``; ``None`` when there was none.
         digest: Digest of the graph.
 
     Raises:
-        InputFileError: The record is not one of ``explore``.
+        InputFileError: A record is not one of ``explore``.
     """
-    heading = ("exploration", "Exploration")
-    if record is None:
-        text = f"Nothing was explored; {COMMAND} finds the plans between which to choose."
-        return Section(*heading, (Paragraph(text),))
+    blocks: list[Block] = []
     try:
-        if record["digest"] != digest:
-            text = f"The last exploration was of another graph; run {COMMAND} again."
-            return Section(*heading, (Paragraph(text, "warn"),))
-        return Section(*heading, _blocks(record))
+        if plan is not None:
+            if plan["digest"] == digest:
+                blocks += [Paragraph("The last plan that was asked for:"), _facts(plan)]
+            else:
+                text = "The last plan that was asked for was of another graph."
+                blocks.append(Paragraph(text, "warn"))
+        if front is None:
+            text = f"No front was explored; {COMMAND} finds the plans between which to choose."
+            blocks.append(Paragraph(text))
+        elif front["digest"] != digest:
+            text = f"The last front was of another graph; run {COMMAND} again."
+            blocks.append(Paragraph(text, "warn"))
+        else:
+            blocks += _front(front)
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise InputFileError(
             f"the record of the last exploration is damaged ({error!r}); run nibbleflow explore "
             "again"
         ) from None
+    return Section("exploration", "Exploration", tuple(blocks))
 
 
-def _blocks(record: Json) -> tuple[Block, ...]:
-    plans = record["plans"]
+def _facts(record: Json) -> Facts:
     proved = "proved optimal" if record["optimal"] else "not all proved optimal"
     facts = [
         ("board", record["board"] or "none"),
         ("objective", record["objective"]),
         ("verdict", f"{proved}, for the tables of estimates"),
-        ("time", f"{record['seconds']:,.1f} s"),
     ]
     bound = record["bound"]
     if bound is not None:
-        facts.insert(
-            3,
+        speed = f"{record['plans'][0]['fps']:,.1f} frames per second"
+        facts += [
+            ("found", speed),
             ("bound", f"{bound['fps']:,.1f} frames per second, cost {bound['cost']:.4f} or more"),
-        )
+        ]
+    return Facts((*facts, ("time", f"{record['seconds']:,.1f} s")))
+
+
+def _front(record: Json) -> tuple[Block, ...]:
+    plans = record["plans"]
     rows = tuple(
         (
             text_cell(f"{plan['bits']} {plan['scheme']}"),
@@ -89,4 +102,4 @@ def _blocks(record: Json) -> tuple[Block, ...]:
     shown = "Frames per second against every resource, by bits and scheme."
     svg = render(lambda: pareto_plot(plans, BASIS), "svg")
     picture = Plot(f"plot-{name}", title, shown, inline_svg(svg, name, title, shown))
-    return (Facts(tuple(facts)), picture, Grid("plan-table", caption, columns, rows))
+    return (_facts(record), picture, Grid("plan-table", caption, columns, rows))

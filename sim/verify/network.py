@@ -94,6 +94,7 @@ class NetworkVerdict:
         planned: Event times of the token-level model for as many frames as the run at full speed.
         counted_interval: Cycles between the last output beats of the last two frames.
         counted_latency: Cycles from the first input beat taken to the last output beat of a frame.
+        words_loaded: Words that the load stream brought into ultra RAM before the first frame.
         macs: Multiply-accumulates of one frame.
         build_seconds: Wall time of emitting and compiling.
         sim_seconds: Wall time of the simulations, side by side.
@@ -107,6 +108,7 @@ class NetworkVerdict:
     planned: Times
     counted_interval: int | None
     counted_latency: int | None
+    words_loaded: int
     macs: int
     build_seconds: float
     sim_seconds: float
@@ -142,6 +144,7 @@ class NetworkVerdict:
             "interval_counted": self.counted_interval,
             "latency_planned": self.planned.latency_cycles,
             "latency_counted": self.counted_latency,
+            "words_loaded": self.words_loaded,
             "macs": self.macs,
             "macs_per_second": round(self.macs_per_second),
             "build_seconds": round(self.build_seconds, 2),
@@ -322,6 +325,7 @@ def verify_network(
         planned=planned,
         counted_interval=fast.interval_cycles,
         counted_latency=fast.latency_cycles,
+        words_loaded=bench.project.load_words.size,
         macs=sum(macs_of(graph, node.name) for node in graph.nodes),
         build_seconds=bench.build_seconds,
         sim_seconds=sim_seconds,

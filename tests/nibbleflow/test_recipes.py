@@ -82,6 +82,21 @@ def test_weights_alone(cli, tmp_path, stages):
     assert refused.error.startswith(f"'{build}/float/biases.safetensors' cannot be read (")
 
 
+def test_blocks_of_ones_own(cli, tmp_path):
+    stages = tmp_path / "r.toml"
+    stages.write_text('[[stage]]\nkind = "repapq"\nsteps = 1\nbatch = 1\nimages = 2\n')
+    blocks = tmp_path / "blocks.toml"
+    names = ("model.5.rbr_dense.0", "model.9.conv", "model.13.rbr_dense.0")
+    blocks.write_text(f"ends = {list(names)}\n")
+    record = tmp_path / "q.json"
+    command = ("quantize", "demo", "-o", tmp_path / "b", *LIMIT, "--recipe", stages)
+    assert cli(*command, "--blocks", blocks, "--json", record).code == 0
+    notes = json.loads(record.read_text())["notes"]
+    assert any(n.startswith("repapq: 5 blocks, 5 steps of 1 images in all; ") for n in notes)
+    refused = cli(*command, "--force", "--blocks", "model.99")
+    assert refused.error.startswith("--blocks: no layer 'model.99'; near: model.")
+
+
 def test_refusals_leave_nothing_behind(cli, tmp_path):
     command = ("quantize", "demo", "-o", tmp_path / "b", *LIMIT)
     assert cli(*command, "--minutes", 3).error == (
@@ -89,5 +104,9 @@ def test_refusals_leave_nothing_behind(cli, tmp_path):
     )
     assert cli(*command, "--recipe", "gptq", "--device", "tpu").error == (
         "--device 'tpu' is unknown; choose cpu or cuda"
+    )
+    assert cli(*command, "--recipe", "gptq", "--blocks", "model.5").error == (
+        "--blocks is for recipes that go block by block, and 'gptq' does not; leave it out, or "
+        "choose repapq or taskq"
     )
     assert list(tmp_path.iterdir()) == []

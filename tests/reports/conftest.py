@@ -179,9 +179,14 @@ def page_input():
                        "counted": COUNTS, "estimated": {**COUNTS, "lut": 90, "ff": 0},
                        "weights": {**COUNTS, "bram18": 9}}],
         },
-        exploration={
+        explored_plan={
             "digest": graph.digest, "board": HOSTILE, "objective": "the shortest interval",
-            "optimal": True, "seconds": 3.0, "bound": {"fps": 900.0, "cost": 0.5},
+            "optimal": True, "seconds": 1.0, "bound": {"fps": 900.0, "cost": 0.5},
+            "plans": [{"fps": 880.0}],
+        },
+        explored_front={
+            "digest": graph.digest, "board": HOSTILE, "objective": "cost",
+            "optimal": True, "seconds": 3.0, "bound": None,
             "plans": [
                 {"build": "b", "fps": fps, "interval_cycles": 9, "bits": bits, "scheme": HOSTILE,
                  "optimal": fps > 50, "sqnr_db": sqnr, "lut": 100 * place + 7, "ff": 5,

@@ -17,7 +17,8 @@ with open("verbs.txt", "a") as log:
 value = {"nodes": [{"name": "a"}, {"name": "b"}], "values": 700, "mismatches": 0, "cycles": 5000,
          "seconds": 2.04, "runs": [{"frames": 3}, {"frames": 2}], "interval_planned": 1000,
          "interval_counted": 1000, "latency_planned": 1500, "latency_counted": 1500,
-         "macs": 64000, "macs_per_second": 12500000, "build_seconds": 1.5, "sim_seconds": 0.5}
+         "words_loaded": 96, "macs": 64000, "macs_per_second": 12500000, "build_seconds": 1.5,
+         "sim_seconds": 0.5}
 pathlib.Path(rest[rest.index("--json") + 1]).write_text(json.dumps(value))
 """
 NETWORKS = (Network("one", "demo"), Network("two", "arch:x", ("--seed", "1"), ("--fps", "30")))
@@ -57,8 +58,8 @@ def test_figures_of_a_row(tmp_path, runner):
         "model": "one", "weight_bits": 4, "act_bits": 8, "nodes": 2, "frames": 5, "values": 700,
         "mismatches": 0, "cycles": 5000, "interval_planned": 1000, "interval_counted": 1000,
         "latency_planned": 1500, "latency_counted": 1500, "frames_per_second_at_200_mhz": 200000.0,
-        "macs_per_cycle": 64.0, "million_macs_per_second_simulated": 12.5, "build_seconds": 1.5,
-        "simulation_seconds": 0.5, "wall_seconds": 2.0,
+        "macs_per_cycle": 64.0, "words_loaded": 96, "million_macs_per_second_simulated": 12.5,
+        "build_seconds": 1.5, "simulation_seconds": 0.5, "wall_seconds": 2.0,
     }  # fmt: skip
 
 

@@ -3,15 +3,14 @@
 
 import json
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from quant.bundle import save_bundle
 from quant.graph import QGraph, macs_of
-from quant.hostspec import HostSpec
 from quant.nodes import Input, Output
-from quant.record import QuantRecord
 from quant.samples import sample_conv, sample_format
 from reports.bench import rtlspeed, simspeed
 from reports.bench.rtlspeed import main as measure_rtl
@@ -30,20 +29,6 @@ FOLDINGS = (
     Folding("one", SMALL, 900, ("--quick",)),
     Folding("two", SMALL, 900),
     Folding("three", LARGE, 70),
-)
-HOST = HostSpec(
-    height=6,
-    width=8,
-    place="center",
-    pad_value=114,
-    channel_order="rgb",
-    mean=(0.0, 0.0, 0.0),
-    std=(255.0, 255.0, 255.0),
-    decode="none",
-    strides=(),
-    anchors=(),
-    outputs=(),
-    class_names=(),
 )
 
 
@@ -87,15 +72,15 @@ def test_an_unknown_folding_is_refused(capsys):
 
 
 @pytest.fixture
-def build(tmp_path):
+def build(tmp_path, bundle):
     """Return a build folder of one convolution."""
     plain = sample_format(3, 8, zero=0)
     conv, _ = sample_conv(
         1, 3, 4, 3, 1, 1, source=plain, output=sample_format(4, 8, zero=64), names=("c", "image")
     )
     graph = QGraph("tiny", (Input("image", (3, 6, 8), plain), conv, Output("out", "c")))
-    record = QuantRecord("integer", "tiny", 1, 1, {}, (), ())
-    save_bundle(graph, HOST, record, tmp_path / "bundle")
+    host = replace(bundle.host, height=6, width=8)
+    save_bundle(graph, host, replace(bundle.record, layers=()), tmp_path / "bundle")
     (tmp_path / "float").mkdir()
     frames = np.random.default_rng(1).integers(0, 256, (2, 6, 8, 3), dtype=np.uint8)
     np.save(tmp_path / "float" / "frames.npy", frames)

@@ -253,10 +253,12 @@ def test_counted_cells_stand_beside_estimated_ones(page_input):
 
 
 def test_explored_plans_are_listed_and_drawn(page_input):
-    record = page_input.exploration
-    section = exploration_section(record, page_input.summary.digest)
-    facts, picture, plans = section.blocks
-    assert dict(facts.rows)["bound"] == "900.0 frames per second, cost 0.5000 or more"
+    plan, front = page_input.explored_plan, page_input.explored_front
+    section = exploration_section(plan, front, page_input.summary.digest)
+    _, one, facts, picture, plans = section.blocks
+    assert dict(one.rows)["found"] == "880.0 frames per second"
+    assert dict(one.rows)["bound"] == "900.0 frames per second, cost 0.5000 or more"
+    assert "bound" not in dict(facts.rows)
     assert dict(facts.rows)["verdict"] == "proved optimal, for the tables of estimates"
     assert [[c.value for c in row[1:]] for row in plans.rows] == [
         [90.0, 9, 7, 5, 0, 0, 0, 20.0, "yes"],
@@ -264,20 +266,28 @@ def test_explored_plans_are_listed_and_drawn(page_input):
         [30.0, 9, 207, 5, 2, 0, 0, None, "no"],
     ]
     assert ">BRAM18<" not in picture.svg
-    figure = pareto_plot(record["plans"], "estimated")
+    figure = pareto_plot(front["plans"], "estimated")
     tables, blocks = figure.axes
     assert (tables.get_title("left"), blocks.get_title("left")) == ("LUT", "DSP")
     drawn = [(line.get_xdata().tolist(), line.get_ydata().tolist()) for line in tables.lines]
     assert drawn == [([30.0], [207.0]), ([40.0, 90.0], [107.0, 7.0])]
-    for absent, text in (
-        (None, "Nothing was explored; nibbleflow explore BUILD --front finds the plans between "
-               "which to choose."),
-        ({"digest": "other"}, "The last exploration was of another graph; run nibbleflow explore "
-                              "BUILD --front again."),
-    ):  # fmt: skip
-        assert exploration_section(absent, "d").blocks[0].text == text
+
+
+def test_what_was_not_explored():
+    def texts(plan, front) -> list[str]:
+        return [block.text for block in exploration_section(plan, front, "d").blocks]
+
+    other = {"digest": "other"}
+    assert texts(None, None) == [
+        "No front was explored; nibbleflow explore BUILD --front finds the plans between which to "
+        "choose."
+    ]
+    assert texts(other, other) == [
+        "The last plan that was asked for was of another graph.",
+        "The last front was of another graph; run nibbleflow explore BUILD --front again.",
+    ]
     with pytest.raises(InputFileError) as caught:
-        exploration_section({"digest": "d"}, "d")
+        exploration_section(None, {"digest": "d"}, "d")
     assert str(caught.value) == (
         "the record of the last exploration is damaged (KeyError('plans')); run nibbleflow explore "
         "again"

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from hw.conv import rtl_sources
+from hw.emit_network import emit_rtl
 from hw.fifo_minimum import minimal_depths
 from hw.network import build_network
 from hw.plan_network import plan_network
@@ -33,6 +34,9 @@ def with_depths(graph, schedule):
 def sample():
     graph = sample_graph(3)
     schedule = with_depths(graph, plan_network(graph, max_macs_per_cycle=200))
+    # Words of a dense, a depthwise and a linear layer come through the load stream.
+    loaded = dict.fromkeys(("stem.weights", "depthwise.weights", "linear.weights"), "ultra")
+    schedule = replace(schedule, memory=schedule.memory | loaded)
     codes = np.stack([sample_codes(seed, graph.input.shape, 8) for seed in (1, 2)])
     return graph, schedule, codes
 
@@ -78,6 +82,7 @@ def test_every_node_kind(sample, work):
     assert verdict.counted_interval == verdict.planned.interval_cycles
     assert verdict.counted_latency == verdict.planned.latency_cycles
     assert verdict.runs[1].cycles > verdict.planned.interval_cycles
+    assert verdict.words_loaded == len(emit_rtl(graph, schedule).load_words) > 20
     assert not (work / "network").exists()
 
 
