@@ -103,7 +103,7 @@ def _core_aims(core: CoreChoice, device: Device | None) -> Iterator[CoreAim]:
     price = LUTS_PER_BLOCK
     while price <= _DEAREST_BLOCK:
         yield CoreAim(cores, price)
-        price *= 2
+        price += price // 4
 
 
 def _target(
