@@ -15,31 +15,26 @@ MACS = 64
 def run(runner: Runner) -> dict[str, list[Row]]:
     """Compare memories, held-out cells (kept data) and the demo network."""
     build = runner.folder / "demo"
-    runner.nibbleflow("quantize", "demo", "--calib", "random", "-o", build, "--force")
+    runner.nibbleflow("quantize", "demo", "-o", build, "--force")
     found = runner.nibbleflow("synth", build, "--max-macs", str(MACS))
     compared = runner.module("reports.bench.estimaterows", runner.folder / "memories")
-    memories, residuals = compared["memories"], compared["residuals"]
-    figures = [
-        {
-            "name": f"memories, {kind}",
-            "shapes": sum(row["kind"] == kind for row in memories),
-            "wrong": sum(row["kind"] == kind and not row["equal"] for row in memories),
-        }
-        for kind in dict.fromkeys(row["kind"] for row in memories)
-    ]
-    figures += [{"name": row["kind"], **_without(row, "kind")} for row in residuals]
-    figures.append(_network(found))
     cells = [_cell(row) for row in found["cells"]]
-    return {"figures": figures, "memories": memories, "residuals": residuals, "cells": cells}
-
-
-def _without(row: Json, key: str) -> Json:
-    return {name: value for name, value in row.items() if name != key}
+    return {
+        "figures": list(compared["residuals"]),
+        "memories": list(compared["memories"]),
+        "network": [_network(found)],
+        "cells": cells,
+    }
 
 
 def _network(found: Json) -> Row:
     """Return the sums of the demo network, weight memories by shape on both sides."""
-    row: Row = {"name": f"demo network, {MACS} MACs per cycle", "distinct": len(found["cells"])}
+    row: Row = {
+        "model": "demo",
+        "macs_per_cycle": MACS,
+        "distinct_cells": len(found["cells"]),
+        "cells": sum(len(cell["owners"]) for cell in found["cells"]),
+    }
     for key in ("estimated", "counted"):
         used = found[key]
         row[f"lut_{key}"] = used["lut"] + used["lutram_luts"]
