@@ -88,7 +88,7 @@ def test_blocks_become_dearer_until_they_are_enough():
     used = dsp_blocks(GRAPH, wide.folding)
     small = replace(find_device("zcu104"), name="small", dsp=used // 2)
     narrow = plan_network(GRAPH, target_interval_cycles=600, core="auto", device=small)
-    assert 0 < dsp_blocks(GRAPH, narrow.folding) <= small.dsp
+    assert dsp_blocks(GRAPH, narrow.folding) <= small.dsp < used
 
 
 def test_other_devices_have_plain_cores_only():
