@@ -26,6 +26,8 @@ def pareto_plot(plans: Sequence[Plan], basis: str) -> Figure:
             ``lut``, ``dsp``, ``bram18``, ``uram``.
         basis: Where the figures come from.
     """
+    from matplotlib.ticker import LogLocator, NullLocator
+
     panels = [(key, name) for key, name in _PANELS if any(plan[key] for plan in plans)]
     series: dict[str, list[Plan]] = {}
     for plan in sorted(plans, key=lambda p: p["fps"]):
@@ -46,7 +48,11 @@ def pareto_plot(plans: Sequence[Plan], basis: str) -> Figure:
                 label=label,
             )
         axes.set_xscale("log")
-        axes.set_ylim(bottom=0)
+        # Numbers as they are read; matplotlib would write powers as formulas.
+        axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axes.xaxis.set_major_formatter("{x:,.10g}")
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.set_ylim(0, 1.1 * max(plan[key] for plan in plans))
         axes.set_title(name, loc="left", fontsize=9)
         axes.set_xlabel("frames per second", fontsize=7)
         axes.tick_params(labelsize=7)

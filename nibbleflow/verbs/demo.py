@@ -6,6 +6,7 @@ import tempfile
 from pathlib import Path
 
 from nibbleflow.progress import result_console
+from nibbleflow.repeat import RUN_FILE_SUFFIX, write_run
 from nibbleflow.result import Result
 from nibbleflow.verbs.detect import detect
 from nibbleflow.verbs.evaluate import evaluate
@@ -27,8 +28,8 @@ def demo(build: str | Path = "build/demo", *, force: bool = False) -> Result:
         force: Whether an existing one may be replaced.
 
     Returns:
-        The verification's result, with the accuracy under ``accuracy`` and the picture's path
-        under ``picture``.
+        The verification's result, with the accuracy under ``accuracy``, the picture's path under
+        ``picture`` and the page's under ``page``.
 
     Raises:
         NibbleflowError: The build exists without ``force``, or a tool is missing.
@@ -48,17 +49,22 @@ def demo(build: str | Path = "build/demo", *, force: bool = False) -> Result:
         f"2  evaluate: {EVALUATED_IMAGES} held-out images", evaluate(path, limit=EVALUATED_IMAGES)
     )
     step("3  generate: SystemVerilog and HLS C++", generate(path))
-    step("4  report", report(path))
+    console.rule("4  verify: numpy, torch, HLS C++ cells, whole-network RTL", align="left")
+    verified = verify(path)
+    console.print(verified.table())
+    # The page says how it is made again; the command line writes the same once the demo has ended.
+    write_run(path / f"demo{RUN_FILE_SUFFIX}", "demo", {"build": path, "force": force})
+    reported = step("5  report: tables, plots, one page", report(path))
     with tempfile.TemporaryDirectory() as scratch:
         write_shapes(Path(scratch), SHOWN_IMAGE + 1, HELD_OUT_SEED, (160, 160))
         image = sorted(Path(scratch).glob("*.png"))[SHOWN_IMAGE]
         kept = path / "report" / "image.png"
         shutil.copyfile(image, kept)
-        found = step("5  detect", detect(path, kept))
-    console.rule("6  verify: numpy, torch, HLS C++ cells, whole-network RTL", align="left")
-    result = verify(path)
+        found = step("6  detect", detect(path, kept))
     extra = {
         "accuracy": {k: accuracy.values[k] for k in ("images", "float", "fake_quant", "integer")},
         "picture": found.values["picture"],
+        "page": reported.values.get("page"),
     }
-    return Result("demo", {**result.values, **extra}, result.parts, ok=result.ok)
+    # Again what counts: the last line of the verification.
+    return Result("demo", {**verified.values, **extra}, verified.parts[-1:], ok=verified.ok)

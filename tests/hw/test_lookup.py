@@ -34,6 +34,7 @@ def make(name):
 def test_bit_exact_and_on_time(name, cell_device):
     node, source, cell = make(name)
     frames = sample_codes(3, (3, *cell.inputs[0].shape), source.bits)
+    frames[1].reshape(-1)[:2] = 0, (1 << source.bits) - 1
     expected = golden_node(node, [source], [frames])
     device = cell_device(cell)
     device.check(expected, frames)

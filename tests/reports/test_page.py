@@ -269,6 +269,9 @@ def test_explored_plans_are_listed_and_drawn(page_input):
     figure = pareto_plot(front["plans"], "estimated")
     tables, blocks = figure.axes
     assert (tables.get_title("left"), blocks.get_title("left")) == ("LUT", "DSP")
+    figure.draw_without_rendering()
+    assert {"20", "50", "100"} <= {label.get_text() for label in tables.get_xticklabels()}
+    assert tables.get_ylim() == (0, 1.1 * 207)
     drawn = [(line.get_xdata().tolist(), line.get_ydata().tolist()) for line in tables.lines]
     assert drawn == [([30.0], [207.0]), ([40.0, 90.0], [107.0, 7.0])]
 
