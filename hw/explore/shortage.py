@@ -4,8 +4,6 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from hw.device import Device
 from hw.devices import DEVICES
 from hw.explore.problem import Selection, reduced
@@ -19,9 +17,10 @@ from hw.explore.search import (
     network_tables,
 )
 from hw.explore.solver import solve
+from hw.explore.variants import with_image, with_weight_bits
 from quant.errors import NibbleflowError
 from quant.graph import QGraph
-from quant.nodes import Conv, Input, Linear
+from quant.nodes import Conv, Linear
 
 _SHOWN_LAYERS = 3
 _STRIDE = 32
@@ -145,31 +144,14 @@ def smaller_images(graph: QGraph) -> Iterator[tuple[QGraph, str]]:
             return  # a layer is made for one size
 
 
-def with_image(graph: QGraph, height: int, width: int) -> QGraph:
-    """Return ``graph`` for images of another size.
-
-    Raises:
-        GraphError: A layer is made for one size.
-    """
-    nodes = [
-        replace(node, shape=(node.shape[0], height, width)) if isinstance(node, Input) else node
-        for node in graph.nodes
-    ]
-    return QGraph(graph.name, tuple(nodes))
-
-
 def fewer_bits(graph: QGraph) -> Iterator[tuple[QGraph, str]]:
     """Return the graph with narrower weights: sizes as after quantizing it so, values not."""
     most = max((n.weights.bits for n in graph.nodes if isinstance(n, Conv | Linear)), default=0)
     for bits in range(most - 1, 1, -1):
         try:
-            nodes = tuple(
-                _narrowed(node, bits) if isinstance(node, Conv | Linear) else node
-                for node in graph.nodes
-            )
-            yield QGraph(graph.name, nodes), f"weights of {bits} bits"
+            yield with_weight_bits(graph, bits), f"weights of {bits} bits"
         except NibbleflowError:
-            return  # the layer's tables have no narrower form
+            return  # a layer's tables have no narrower form
 
 
 def larger_boards(device: Device) -> list[Device]:
@@ -182,20 +164,6 @@ def larger_boards(device: Device) -> list[Device]:
         (b for b in DEVICES.values() if memory(b) > memory(device) and b.lut > device.lut // 2),
         key=memory,
     )
-
-
-def _narrowed(node: Conv | Linear, bits: int) -> Conv | Linear:
-    weights = node.weights
-    if weights.bits <= bits:
-        return node
-    drop = weights.bits - bits
-    narrow = replace(
-        weights,
-        codes=(weights.codes >> drop).astype(np.uint8),
-        bits=bits,
-        tables=weights.tables[:, :: 1 << drop] >> drop,
-    )
-    return replace(node, weights=narrow)
 
 
 def _plan(network: Network, interval: int | None) -> Selection | None:

@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``python -m reports.bench.explored BUILD --board NAME --json FILE``: explore a build and time it.
+
+A program of its own, so that its time is that of this one network. Where nothing fits, the reasons
+and what is nearest stand in the figures; where a plan was found, its exact FIFOs and cycles too.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from time import perf_counter, process_time
+from typing import Any
+
+from hw.devices import find_device
+from hw.explore import (
+    Budget,
+    Network,
+    NoPlan,
+    Uses,
+    fastest_plan,
+    nearest,
+    network_tables,
+    schedule_of,
+    shortages,
+)
+from hw.network_cycles import network_cycles
+from hw.planning import complete_schedule
+from quant.bundle import load_bundle
+from quant.errors import NibbleflowError
+from quant.graph import QGraph
+from quant.schedule import Schedule
+from reports.hardware import network_estimate
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Explore, measure and write the figures; return the exit code."""
+    parser = argparse.ArgumentParser(description="Explore a build for a board and time it.")
+    parser.add_argument("build", type=Path, help="build folder")
+    parser.add_argument("--board", required=True, help="board")
+    parser.add_argument("--json", type=Path, required=True, help="file to write")
+    given = parser.parse_args(arguments)
+    try:
+        figures = measure(load_bundle(given.build / "bundle").graph, given.board)
+    except NibbleflowError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    given.json.write_text(json.dumps(figures, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    return 0
+
+
+def measure(graph: QGraph, board: str) -> dict[str, Any]:
+    """Return the fastest plan on a board, its bound and seconds; or why there is none.
+
+    Args:
+        graph: The integer graph.
+        board: Name of the board.
+
+    Raises:
+        NibbleflowError: The board is unknown, or OR-tools is missing.
+    """
+    device = find_device(board)
+    begin, begin_cpu = perf_counter(), process_time()
+    network = network_tables(graph, Budget(device))
+    found = fastest_plan(network)
+    times = {
+        "solve_seconds": round(perf_counter() - begin, 2),
+        "solve_cpu_seconds": round(process_time() - begin_cpu, 2),
+    }
+    if isinstance(found, NoPlan):
+        lacks = "; ".join(str(s) for s in shortages(network, found.interval))
+        instead = "; ".join(str(n) for n in nearest(network, device.clock_hz, None))
+        return {"fits": False, "proved": found.proved, "lacks": lacks, "nearest": instead, **times}
+    selection = found.selection
+    return {
+        "fits": True,
+        "interval_cycles": selection.interval,
+        "fps": round(device.clock_hz / selection.interval, 2),
+        "interval_bound_cycles": found.interval_bound,
+        "fastest_proved": found.fastest_proved,
+        "cheapest_proved": found.cheapest_proved,
+        "cost": round(selection.cost / 1e9, 4),
+        "cost_bound": round(found.cost_bound / 1e9, 4),
+        **dict(zip(Uses._fields, selection.uses, strict=True)),
+        **_exact(network, schedule_of(network, selection, device.clock_hz)),
+        **times,
+    }
+
+
+def _exact(network: Network, planned: Schedule) -> dict[str, Any]:
+    """Return what the plan takes with the real FIFO depths, and its exact cycles."""
+    begin = perf_counter()
+    complete = complete_schedule(network.graph, replace(planned, fifo_depth={}))
+    cycles = network_cycles(network.graph, complete.schedule, complete.fifos.alone)
+    uses = Uses.of(network_estimate(network.graph, complete.schedule).total)
+    limit = network.budget.limit
+    real = {row.key: row.throughput * row.beat_bits for row in complete.fifos.rows}
+    return {
+        "fifo_bound_bits": sum(network.bounds.values()),
+        "fifo_bits": complete.fifos.throughput_bits,
+        "edges_above_bound": sum(bits > network.bounds.get(key, 0) for key, bits in real.items()),
+        "exact_interval_cycles": cycles.interval_cycles,
+        "exact_fits": limit is None or uses.within(limit),
+        **{f"exact_{key}": count for key, count in zip(Uses._fields, uses, strict=True)},
+        "exact_seconds": round(perf_counter() - begin, 2),
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())
