@@ -68,37 +68,25 @@ module nf_part_sum #(
     else valid_q <= {valid_q[0], valid_i};
   end
 
-  // A stage loads when its flag is set; it makes its array in a variable of its own, so that it is
-  // written as a whole.
   // ---------------------------------------------------------------- product
+  // A stage loads when its flag is set.
+  logic signed [ProductBits-1:0] product [Lanes];
   logic signed [ProductBits-1:0] product_q [Lanes];
 
+  always_comb begin
+    for (int p = 0; p < int'(Lanes); p++) begin
+      // The zero on top makes the unsigned factor a signed one.
+      product[p] = ProductBits'($signed(part_q[p*int'(PartBits)+:PartBits]))
+                   * ProductBits'($signed({1'b0, factors[p*int'(FactorBits)+:FactorBits]}));
+    end
+  end
   if (UseDsp) begin : g_dsp
     (* use_dsp = "yes" *) logic signed [ProductBits-1:0] dsp_q [Lanes];
-    always_ff @(posedge clk_i) begin
-      if (valid_q[0]) begin
-        logic signed [ProductBits-1:0] product [Lanes];
-        for (int p = 0; p < int'(Lanes); p++) begin
-          // The zero on top makes the unsigned factor a signed one.
-          product[p] = ProductBits'($signed(part_q[p*int'(PartBits)+:PartBits]))
-                       * ProductBits'($signed({1'b0, factors[p*int'(FactorBits)+:FactorBits]}));
-        end
-        dsp_q <= product;
-      end
-    end
+    always_ff @(posedge clk_i) if (valid_q[0]) dsp_q <= product;
     assign product_q = dsp_q;
   end else begin : g_logic
     (* use_dsp = "no" *) logic signed [ProductBits-1:0] logic_q [Lanes];
-    always_ff @(posedge clk_i) begin
-      if (valid_q[0]) begin
-        logic signed [ProductBits-1:0] product [Lanes];
-        for (int p = 0; p < int'(Lanes); p++) begin
-          product[p] = ProductBits'($signed(part_q[p*int'(PartBits)+:PartBits]))
-                       * ProductBits'($signed({1'b0, factors[p*int'(FactorBits)+:FactorBits]}));
-        end
-        logic_q <= product;
-      end
-    end
+    always_ff @(posedge clk_i) if (valid_q[0]) logic_q <= product;
     assign product_q = logic_q;
   end
 

@@ -34,6 +34,7 @@ module nf_scale_acts #(
   end
 
   logic [FactorLanes*FactorBits-1:0] factors;
+  logic [OutBits-1:0] product [Lanes];
   logic [OutBits-1:0] product_q [Lanes];
   logic asked_q;  // factors and activations of a tap stand side by side
 
@@ -50,34 +51,20 @@ module nf_scale_acts #(
     .data_o(factors)
   );
 
-  // The register makes its array in a variable of its own, so that it is written as a whole.
+  always_comb begin
+    for (int i = 0; i < int'(Lanes); i++) begin
+      product[i] =
+          OutBits'(act_i[i*int'(ActBits)+:ActBits])
+          * OutBits'(factors[(FactorLanes == 1 ? 0 : i)*int'(FactorBits)+:FactorBits]);
+    end
+  end
   if (UseDsp) begin : g_dsp
     (* use_dsp = "yes" *) logic [OutBits-1:0] dsp_q [Lanes];
-    always_ff @(posedge clk_i) begin
-      if (asked_q) begin
-        logic [OutBits-1:0] product [Lanes];
-        for (int i = 0; i < int'(Lanes); i++) begin
-          product[i] =
-              OutBits'(act_i[i*int'(ActBits)+:ActBits])
-              * OutBits'(factors[(FactorLanes == 1 ? 0 : i)*int'(FactorBits)+:FactorBits]);
-        end
-        dsp_q <= product;
-      end
-    end
+    always_ff @(posedge clk_i) if (asked_q) dsp_q <= product;
     assign product_q = dsp_q;
   end else begin : g_logic
     (* use_dsp = "no" *) logic [OutBits-1:0] logic_q [Lanes];
-    always_ff @(posedge clk_i) begin
-      if (asked_q) begin
-        logic [OutBits-1:0] product [Lanes];
-        for (int i = 0; i < int'(Lanes); i++) begin
-          product[i] =
-              OutBits'(act_i[i*int'(ActBits)+:ActBits])
-              * OutBits'(factors[(FactorLanes == 1 ? 0 : i)*int'(FactorBits)+:FactorBits]);
-        end
-        logic_q <= product;
-      end
-    end
+    always_ff @(posedge clk_i) if (asked_q) logic_q <= product;
     assign product_q = logic_q;
   end
   always_comb begin
