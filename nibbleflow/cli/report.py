@@ -26,7 +26,7 @@ def report(
     core: CoreName = None,
     json: JsonFile = None,
 ) -> None:
-    """Write tables and plots: memory, cycles, SQNR, bit widths."""
+    """Write one offline page, tables and plots: memory, cycles, resources, SQNR, bit widths."""
     given = {
         "build": build,
         "vendor": vendor or [],
