@@ -303,6 +303,23 @@ def conv_geometry(
     )
 
 
+def built_cores(node: Conv, source: TensorFormat, simd: int) -> dict[Core, LaneProof | str]:
+    """Return per packed core the proof of the cell that it builds, or the reason why not.
+
+    Args:
+        node: The convolution.
+        source: Format of its input codes.
+        simd: Channels of a tap; divides the channels of a group.
+    """
+    found: dict[Core, LaneProof | str] = {}
+    for core in PACKED_CORES:
+        try:
+            found[core] = _packed_proof(node, source, Folding(2, simd, PIXELS[core], core))
+        except PlanError as error:
+            found[core] = str(error)
+    return found
+
+
 def _packed_proof(node: Conv, source: TensorFormat | None, folding: Folding) -> LaneProof:
     """Return the proof that the packed core of ``folding`` is exact, or refuse it."""
     if source is None:

@@ -20,6 +20,7 @@ from quant.bundle import Bundle, load_bundle
 from quant.bundle.weights import is_weights_bundle, load_weights
 from quant.errors import InputFileError
 from quant.floatstore import load_float
+from reports.cores import core_rows, core_table
 from reports.hardware import HardwareEstimate, network_estimate
 from reports.network import NetworkSummary
 from reports.resourcetable import resource_tables, resource_values
@@ -57,8 +58,8 @@ def report(
 
     Returns:
         ``values`` has ``memory`` (``honest_ratio``, ``published_ratio``, ``bits``), ``macs``,
-        ``layers``, ``resources`` (estimated) and ``page``, the HTML file, if Jinja2 is there to
-        make it; with vendor reports also ``vendor``.
+        ``layers``, ``cores`` (packed ones that are left), ``resources`` (estimated) and ``page``,
+        the HTML file, if Jinja2 is there to make it; with vendor reports also ``vendor``.
 
     Raises:
         NibbleflowError: The build or a report cannot be read, or the aims cannot be met.
@@ -115,7 +116,13 @@ def report(
     else:
         values["page"] = str(folder.report / PAGE)
         written = Text(f"tables and plots in {folder.report}; page: {folder.report / PAGE}")
-    tables = (*summary_tables(summary), *resource_tables(estimate, device))
+    cores = core_rows(bundle.graph)
+    values["cores"] = [row.to_json() for row in cores]
+    tables = (
+        core_table(cores),
+        *summary_tables(summary),
+        *resource_tables(estimate, device),
+    )
     return Result("report", values, (*tables, *vendor_tables(found, planned), written))
 
 

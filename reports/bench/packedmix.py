@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which cores the layers of a network take, and what its products cost together.
+
+Every layer takes the core that costs least of those that its weights leave (``hw.core_cost``).
+Blocks and lookup tables are those of the cores alone, at the measured figures per product.
+"""
+
+from collections import Counter
+from dataclasses import dataclass
+
+from hw.choices import CoreAim
+from hw.core_cost import LUT_PER_MAC
+from hw.cores import MACS_PER_BLOCK, PACKED_CORES
+from hw.divisors import divisors
+from hw.foldings import conv_options
+from hw.geometry import conv_geometry
+from quant.errors import PlanError
+from quant.formats import RowRange, TensorFormat
+from quant.graph import QGraph
+from quant.nodes import Conv
+from quant.schedule import Core
+from reports.bench.record import Row
+
+# Layers that no packed core builds multiply in blocks too: products in logic would hide them.
+CORES: tuple[Core, ...] = ("plain_dsp", *PACKED_CORES)
+WIDEST_TAP = 8
+"""Channels of a tap in which the cores were measured."""
+
+
+@dataclass(frozen=True)
+class LayerCore:
+    """The core of one layer.
+
+    Attributes:
+        core: The core.
+        macs: Products of a frame.
+        busy: Products that its core has time for in a frame: those, zero filters, pad columns.
+    """
+
+    core: Core
+    macs: int
+    busy: int
+
+
+def layer_core(
+    node: Conv, in_shape: tuple[int, int, int], source: TensorFormat, aim: CoreAim
+) -> LayerCore:
+    """Return the core of a layer that takes as many channels a tap as the measured cores.
+
+    Raises:
+        PlanError: No core builds the layer.
+    """
+    simd = max(n for n in divisors(node.weights.shape[1]) if n <= WIDEST_TAP)
+    options = [
+        option
+        for option in conv_options(node, in_shape, source, aim.cores, aim.luts_per_block)
+        if option.folding.simd == simd
+    ]
+    if not options:
+        raise PlanError(f"'{node.name}' has no core with {simd} channels a tap; plan it by hand")
+    best = min(options, key=lambda option: (option.cost / option.macs, option.folding.pe))
+    core = best.folding.core
+    fewest = min((o for o in options if o.folding.core == core), key=lambda o: (o.macs, o.interval))
+    g = conv_geometry(node, in_shape, fewest.folding, source)
+    macs = g.out_height * g.out_width * int(node.weights.codes.size)
+    return LayerCore(core, macs, g.compute_cycles * g.macs_per_cycle)
+
+
+def mix_row(name: str, graph: QGraph, *, scale: int = 1, narrow_input: bool = False) -> Row:
+    """Return the figures of all convolutions of a network together.
+
+    Args:
+        name: What the row is called.
+        graph: The integer graph.
+        scale: Factor of the picture's sides; shares of the layers stay, pad columns weigh less.
+        narrow_input: Count the picture as 4-bit codes, which no graph has: what the cores alone
+            would reach.
+
+    Raises:
+        PlanError: No core builds a layer.
+    """
+    aim = CoreAim(CORES)
+    layers = []
+    for node in graph.convs:
+        source = graph.formats[node.source]
+        if narrow_input and node.source == graph.input.name:
+            source = TensorFormat(4, (RowRange(source.channels, 1.0, 0),))
+        channels, height, width = graph.shapes[node.source]
+        layers.append(layer_core(node, (channels, height * scale, width * scale), source, aim))
+    macs = sum(layer.macs for layer in layers)
+    blocks = sum(layer.macs / MACS_PER_BLOCK[layer.core] for layer in layers)
+    busy = sum(layer.busy / MACS_PER_BLOCK[layer.core] for layer in layers)
+    luts = sum(layer.macs * LUT_PER_MAC[layer.core] for layer in layers)
+    counts = Counter(layer.core for layer in layers)
+    return {
+        "network": name,
+        "layers": ", ".join(f"{counts[core]} {core}" for core in CORES if counts[core]),
+        "macs": macs,
+        "mac_per_dsp": round(macs / blocks, 3),
+        "mac_per_dsp_with_borders": round(macs / busy, 3),
+        "lut_per_mac": round(luts / macs, 3),
+    }
