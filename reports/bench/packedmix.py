@@ -8,17 +8,15 @@ Blocks and lookup tables are those of the cores alone, at the measured figures p
 from collections import Counter
 from dataclasses import dataclass
 
-from hw.choices import CoreAim
-from hw.core_cost import LUT_PER_MAC
-from hw.cores import MACS_PER_BLOCK, PACKED_CORES
+from hw.core_cost import LUT_PER_MAC, core_cost
+from hw.cores import MACS_PER_BLOCK, PACKED_CORES, PIXELS
 from hw.divisors import divisors
-from hw.foldings import conv_options
-from hw.geometry import conv_geometry
+from hw.geometry import ConvGeometry, conv_geometry
 from quant.errors import PlanError
 from quant.formats import RowRange, TensorFormat
 from quant.graph import QGraph
 from quant.nodes import Conv
-from quant.schedule import Core
+from quant.schedule import Core, Folding
 from reports.bench.record import Row
 
 # Layers that no packed core builds multiply in blocks too: products in logic would hide them.
@@ -42,26 +40,26 @@ class LayerCore:
     busy: int
 
 
-def layer_core(
-    node: Conv, in_shape: tuple[int, int, int], source: TensorFormat, aim: CoreAim
-) -> LayerCore:
+def layer_core(node: Conv, in_shape: tuple[int, int, int], source: TensorFormat) -> LayerCore:
     """Return the core of a layer that takes as many channels a tap as the measured cores.
 
     Raises:
         PlanError: No core builds the layer.
     """
     simd = max(n for n in divisors(node.weights.shape[1]) if n <= WIDEST_TAP)
-    options = [
-        option
-        for option in conv_options(node, in_shape, source, aim.cores, aim.luts_per_block)
-        if option.folding.simd == simd
-    ]
-    if not options:
-        raise PlanError(f"'{node.name}' has no core with {simd} channels a tap; plan it by hand")
-    best = min(options, key=lambda option: (option.cost / option.macs, option.folding.pe))
-    core = best.folding.core
-    fewest = min((o for o in options if o.folding.core == core), key=lambda o: (o.macs, o.interval))
-    g = conv_geometry(node, in_shape, fewest.folding, source)
+    bits = node.weights.bits * source.decoded_bits
+    cost: dict[Core, float] = {}
+    built: dict[Core, ConvGeometry] = {}
+    for core in CORES:
+        pe = 2 if core in PACKED_CORES else 1
+        try:
+            g = conv_geometry(node, in_shape, Folding(pe, simd, PIXELS[core], core), source)
+        except PlanError:
+            continue  # the plain core among them builds every layer
+        built[core] = g
+        cost[core] = core_cost(core, pe, simd, bits) / g.macs_per_cycle
+    core = min(cost, key=lambda name: cost[name])
+    g = built[core]
     macs = g.out_height * g.out_width * int(node.weights.codes.size)
     return LayerCore(core, macs, g.compute_cycles * g.macs_per_cycle)
 
@@ -79,14 +77,13 @@ def mix_row(name: str, graph: QGraph, *, scale: int = 1, narrow_input: bool = Fa
     Raises:
         PlanError: No core builds a layer.
     """
-    aim = CoreAim(CORES)
     layers = []
     for node in graph.convs:
         source = graph.formats[node.source]
         if narrow_input and node.source == graph.input.name:
             source = TensorFormat(4, (RowRange(source.channels, 1.0, 0),))
         channels, height, width = graph.shapes[node.source]
-        layers.append(layer_core(node, (channels, height * scale, width * scale), source, aim))
+        layers.append(layer_core(node, (channels, height * scale, width * scale), source))
     macs = sum(layer.macs for layer in layers)
     blocks = sum(layer.macs / MACS_PER_BLOCK[layer.core] for layer in layers)
     busy = sum(layer.busy / MACS_PER_BLOCK[layer.core] for layer in layers)
