@@ -152,6 +152,8 @@ COLUMNS: dict[str, tuple[Column, ...]] = {
         Column("values compared", "{values_compared:,}"),
         Column("mismatches, plain", "{plain_mismatches:,}"),
         Column("mismatches, ap_int", "{ap_int_mismatches:,}"),
+        Column("mismatches, bounded streams", "{bounded_mismatches:,}"),
+        Column("streams (KiB)", "{stream_kib:,.1f}"),
     ),
     "golden": (
         _BITS,
