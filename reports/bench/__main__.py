@@ -20,6 +20,7 @@ from reports.bench import (
     calibration,
     deadlock,
     demo,
+    explore,
     faults,
     fifos,
     floats,
@@ -60,6 +61,7 @@ BENCHMARKS = (
     simspeed.BENCHMARK,
     deadlock.BENCHMARK,
     fifos.BENCHMARK,
+    explore.BENCHMARK,
 )
 CHECKOUT = Path(__file__).resolve().parents[2]
 SCRATCH = Path("build/bench")
