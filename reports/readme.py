@@ -155,8 +155,8 @@ COLUMNS: dict[str, tuple[Column, ...]] = {
         Column("BRAM18", "{exact_bram18:,}"),
         Column("URAM", "{exact_uram:,}"),
         Column("solved (s), wall / CPU", "{solve_seconds:.1f} / {solve_cpu_seconds:.1f}"),
-        Column("what lacks", "{lacks}"),
-        Column("nearest that fits", "{nearest}"),
+        Column("what lacks", "{lacks:s}"),
+        Column("nearest that fits", "{nearest:s}"),
     ),
     "hls": (
         Column("model", "{model} {image_size}"),
