@@ -111,7 +111,8 @@ def quantize(
             depthwise convolutions as uneven as they are.
         recipe: What wins accuracy back: ``rtn`` (round to nearest, and the correction), ``gptq``,
             ``adaround``, ``repapq`` (block by block), ``taskq`` (for detectors), ``distill``,
-            ``best``, ``best-long``, or a TOML file of stages. Stages correct by themselves. An interrupted run goes on when it is started again.
+            ``best``, ``best-long``, or a TOML file of stages. Stages correct by
+            themselves. An interrupted run goes on when it is started again.
         blocks: Where blocks end, for recipes that go block by block: names with commas between
             them, or a TOML file; ``None`` finds blocks by structure.
         minutes: Most that the recipe's stages may take; it lowers the number of training steps,
