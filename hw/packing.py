@@ -15,6 +15,7 @@ from hw.divisors import divisors_near
 from quant.errors import PlanError
 from quant.formats import IntArray, TensorFormat
 from quant.nodes import Conv
+from quant.remember import remembered
 from quant.schedule import Core
 from quant.weights import signed_bits
 
@@ -60,6 +61,7 @@ class LaneProof:
     operand_bits: int
 
 
+@remembered
 def packed_operands(node: Conv) -> tuple[IntArray, IntArray]:
     """Return the weights that a packed core multiplies, and what it adds per window sum.
 
@@ -78,8 +80,12 @@ def packed_operands(node: Conv) -> tuple[IntArray, IntArray]:
     codes = weights.codes.astype(np.int64) - (1 << (weights.bits - 1))
     offsets = (integers - codes).reshape(weights.shape[0], -1)
     if np.array_equal(offsets, np.broadcast_to(offsets[:, :1], offsets.shape)):
-        return codes, offsets[:, 0]
-    return integers, np.zeros(weights.shape[0], np.int64)
+        found = codes, offsets[:, 0]
+    else:
+        found = integers, np.zeros(weights.shape[0], np.int64)
+    for array in found:
+        array.setflags(write=False)  # the next caller gets the same ones
+    return found
 
 
 def prove_core(node: Conv, source: TensorFormat, core: Core, simd: int) -> LaneProof:

@@ -3,7 +3,7 @@
 
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -22,15 +22,24 @@ from quant.floatgraph import FloatGraph
 from quant.floatstore import save_float
 from quant.hostspec import HostSpec
 from quant.ptq.importer import import_model
-from quant.ptq.quantize import input_format_of
+from quant.ptq.quantize import fallback_notes, input_format_of
+from quant.ptq.recipes.bitbudget import with_bits
 from quant.ptq.recipes.images import ImageCodes
 from quant.ptq.recipes.recipe import Recipe
 from quant.ptq.recipes.run import RunOptions, run_recipe
+from quant.ptq.recipes.sensitivity import IMAGES as SENSITIVITY_IMAGES
+from quant.ptq.recipes.sensitivity import OutputCosts
 from quant.ptq.recipes.solution import Calibrated
 from quant.ptq.recipes.weights import save_biases, stored_network
 from quant.ptq.settings import QuantizeSettings
 from quant.ptq.steps import plan_steps
-from quant.ptq.study import RoundedNetwork, input_energy, quantize_weights_of, weight_layers_of
+from quant.ptq.study import (
+    RoundedNetwork,
+    edges_of,
+    input_energy,
+    quantize_weights_of,
+    weight_layers_of,
+)
 from quant.record import QuantRecord
 from quant.weightsonly import WeightsModel
 from quant.zoo.loaded import LoadedModel
@@ -99,9 +108,12 @@ def quantize_weights_only(task: WeightsTask, load: Callable[[], LoadedModel]) ->
         task.settings.check_patterns(list(layers))
         calibrated: Calibrated | None = None
         notes: tuple[str, ...] = ()
+        if task.settings.least_ratio is not None:
+            task, note = _with_bits(graph, host, task)
+            notes = (note,)
         if task.recipe.active:
             found, calibrated, images = _calibrated(graph, host, task)
-            notes, facts = calibrated.notes, _recipe_facts(task, images)
+            notes, facts = (*notes, *calibrated.notes), _recipe_facts(task, images)
         else:
             importance = energy_of(graph, host, task.calib, task.limit) if task.calib else None
             with progress_bar("rounding weights", sum(w.size for w in layers.values())) as advance:
@@ -113,7 +125,7 @@ def quantize_weights_only(task: WeightsTask, load: Callable[[], LoadedModel]) ->
             source_parameters=graph.source_parameters,
             fused_parameters=sum(w.size + len(w) for w in layers.values()),
             settings=_weight_settings(task.settings) | facts,
-            notes=notes,
+            notes=(*notes, *fallback_notes(graph, task.settings, edges_of(graph))),
             layers=found.records,
             breakpoints=found.breakpoints,
         )
@@ -129,6 +141,18 @@ def quantize_weights_only(task: WeightsTask, load: Callable[[], LoadedModel]) ->
     }
     values = {"build": str(task.output), **record.to_json(), "memory": memory}
     return Result("quantize", values, _tables(graph.name, task, record, memory, found.sqnr_db))
+
+
+def _with_bits(graph: FloatGraph, host: HostSpec, task: WeightsTask) -> tuple[WeightsTask, str]:
+    """Return the task with the bits that its memory-saving ratio allows, and what to say of it."""
+    if not task.calib and task.model != "demo":
+        raise InputFileError(
+            "--least-ratio measures on images which layers need bits; name a folder with --calib"
+        )
+    pictures = Pictures(task.calib, SENSITIVITY_IMAGES, (host.height, host.width))
+    canvases = [normalise(canvas, host) for canvas in pictures.canvases(host)]
+    settings, note = with_bits(task.settings, OutputCosts(graph, np.stack(canvases)))
+    return replace(task, settings=settings), note
 
 
 def energy_of(
@@ -212,4 +236,4 @@ def _tables(
         f"memory saving {memory['honest_ratio']:.3f}x honest, {shown} as published; "
         f"weights at {sqnr_db:.2f} dB"
     )
-    return table, Text(text)
+    return table, Text(text), *(Text(f"note: {note}") for note in record.notes)

@@ -21,6 +21,7 @@ from hw.cells import node_cell
 from hw.choices import lanes_of
 from hw.conv_cell import linear_as_conv
 from hw.conv_process import conv_process
+from hw.cores import PIXELS
 from hw.geometry import conv_geometry
 from hw.process import Port, Process
 from quant.graph import QGraph
@@ -32,6 +33,9 @@ Times = npt.NDArray[np.float64]
 """Per beat of a frame the time at which it is there, in frames."""
 
 NEVER = -np.inf
+
+GROUP_PIXELS = max(PIXELS.values())
+"""Pixels that a packed core makes at once, of one row; the runs know single pixels only."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,6 +72,7 @@ def fifo_bounds(graph: QGraph) -> dict[Edge, int]:
                     channels, height, width = graph.shapes[name]
                     pixel_bits = channels * graph.formats[name].bits
                     bits = beats * pixel_bits * height * width // len(runs[name].fast)
+                    bits += GROUP_PIXELS * pixel_bits
                     key = (name, node.name)
                     bounds[key] = max(bounds.get(key, 0), bits)
     return bounds

@@ -8,16 +8,17 @@ from hw.cells import node_cell
 from hw.choices import lanes_of
 from hw.conv_cell import linear_as_conv
 from hw.conv_contents import conv_parameters
-from hw.cores import PLAIN_CORES
+from hw.cores import PACKED_CORES, PLAIN_CORES
 from hw.device import Device
-from hw.divisors import divisors
-from hw.estimate import module_resources, resources
+from hw.estimate import module_resources, resources, weight_resources
+from hw.estimate.cells import weight_shape
 from hw.explore.resources import Uses
+from hw.foldings import conv_options
 from hw.geometry import conv_geometry
 from quant.formats import TensorFormat
 from quant.graph import QGraph
 from quant.nodes import Conv, Input, Linear, Node
-from quant.schedule import Folding, MemoryStyle
+from quant.schedule import Core, Folding, MemoryStyle
 
 Shape = tuple[int, int, int]
 
@@ -46,7 +47,7 @@ class NodeOption:
 def node_options(graph: QGraph, node: Node, device: Device | None) -> tuple[NodeOption, ...]:
     """Return all options of ``node``, which is no output of the graph.
 
-    Layers with weights: every PE and SIMD that divide, multipliers in logic or in DSP blocks, and
+    Layers with weights: every PE and SIMD that divide, every core that is exact for them, and
     weights in logic, block RAM or, where the device has it, ultra RAM. No cell streams weights from
     outside, so that is not offered. Other nodes: every number of lanes.
 
@@ -70,6 +71,13 @@ def node_options(graph: QGraph, node: Node, device: Device | None) -> tuple[Node
             return tuple(_lane_option(graph, node, n) for n in lanes_of(graph, node))
 
 
+def cores_offered(device: Device | None) -> tuple[Core, ...]:
+    """Return the cores that ``device`` has blocks for; packed ones are made of DSP48E2."""
+    if device is None or device.family == "ultrascale+":
+        return (*PLAIN_CORES, *PACKED_CORES)
+    return PLAIN_CORES
+
+
 def weight_styles_offered(device: Device | None) -> tuple[MemoryStyle, ...]:
     """Return what weights can lie in on ``device``."""
     if device is None or not device.uram:
@@ -80,34 +88,24 @@ def weight_styles_offered(device: Device | None) -> tuple[MemoryStyle, ...]:
 def _layer_options(
     conv: Conv, shape: Shape, source: TensorFormat, device: Device | None
 ) -> Iterator[NodeOption]:
-    filters, channels, _, _ = conv.weights.shape
-    depthwise = channels == 1 and filters == shape[0] and conv.groups > 1
     # Memory files are named by what the cell reads; only whether there is one counts here.
     files = {
         "CodebookFile": "" if source.codebook is None else "codebook.mem",
         "TableFile": "" if conv.table is None else "table.mem",
     }
-    for pe in divisors(filters if depthwise else filters // conv.groups):
-        for simd in divisors(channels):
-            for core in PLAIN_CORES:
-                folding = Folding(pe, simd, core=core)
-                g = conv_geometry(conv, shape, folding)
-                interval = max(g.input_beats, g.compute_cycles)
-                parameters = conv_parameters(conv, source, g) | files
-                for style in weight_styles_offered(device):
-                    load = (
-                        style == "ultra"
-                        and device is not None
-                        and not device.ultra_initial_contents
-                    )
-                    memory = {"WeightStyle": style, "LoadWeights": int(load)}
-                    uses = Uses.of(module_resources("nf_conv", parameters | memory))
-                    if load:
-                        bits = g.pe * g.simd * conv.weights.bits
-                        depth = g.output_folds * g.fold_taps
-                        loader = module_resources("nf_rom_load", {"Bits": bits, "Depth": depth})
-                        uses = uses.plus(Uses.of(loader))
-                    yield NodeOption(folding, style, g.in_lanes, g.pe, interval, uses)
+    for option in conv_options(conv, shape, source, cores_offered(device)):
+        folding = option.folding
+        g = conv_geometry(conv, shape, folding, source)
+        parameters = conv_parameters(conv, source, g) | files
+        cell = Uses.of(module_resources("nf_conv", parameters, weights=False))
+        bits, depth = weight_shape(parameters)
+        for style in weight_styles_offered(device):
+            load = style == "ultra" and device is not None and not device.ultra_initial_contents
+            uses = cell.plus(Uses.of(weight_resources(bits, depth, style, load=load)))
+            if load:
+                loader = module_resources("nf_rom_load", {"Bits": bits, "Depth": depth})
+                uses = uses.plus(Uses.of(loader))
+            yield NodeOption(folding, style, g.in_lanes, g.out_lanes, option.interval, uses)
 
 
 def _lane_option(graph: QGraph, node: Node, lanes: int) -> NodeOption:

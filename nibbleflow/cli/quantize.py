@@ -41,7 +41,7 @@ def quantize(
     scheme: Annotated[
         str,
         typer.Option(
-            help="affine, symmetric, pwlq, pwlq-code, pwlq16, e2m1, e2m1-spare, codebook."
+            help="affine, symmetric, pwlq[-code|-overlap], pwlq16, e2m1[-spare], codebook."
         ),
     ] = "affine",
     granularity: Annotated[
@@ -54,6 +54,13 @@ def quantize(
         bool, typer.Option("--weights-only", help="Quantize weights; activations stay float.")
     ] = False,
     weight_clip: Annotated[str, typer.Option(help="auto, minmax or mse.")] = "auto",
+    weight_error: Annotated[
+        str, typer.Option(help="Levels by the error of: weights, or outputs (on images).")
+    ] = "weights",
+    least_ratio: Annotated[
+        float | None,
+        typer.Option(help="Memory saving to keep; the rest goes to layers that need bits."),
+    ] = None,
     observer: Annotated[str, typer.Option(help="auto, minmax, percentile, mse.")] = "auto",
     percentile: Annotated[float, typer.Option(help="Share kept, in percent.")] = 99.99,
     codebook: Annotated[
@@ -106,6 +113,8 @@ def quantize(
         "multiplier_bits": multiplier_bits,
         "weights_only": weights_only,
         "weight_clip": weight_clip,
+        "weight_error": weight_error,
+        "least_ratio": least_ratio,
         "observer": observer,
         "percentile": percentile,
         "codebook": codebook,

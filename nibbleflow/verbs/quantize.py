@@ -56,6 +56,8 @@ def quantize(
     multiplier_bits: int | None = None,
     weights_only: bool = False,
     weight_clip: str = "auto",
+    weight_error: str = "weights",
+    least_ratio: float | None = None,
     observer: str = "auto",
     percentile: float = 99.99,
     codebook: str = "auto",
@@ -86,8 +88,8 @@ def quantize(
         stem_act_bits: Bits of the first convolution's output; ``None`` for ``act_bits``.
         output_bits: Bits of the outputs, 8 to 16.
         scheme: ``affine``, ``symmetric``, ``pwlq`` (the paper's form; 5 stored bits are 4-bit
-            regions), ``pwlq-code``, ``pwlq16``, ``e2m1``, ``e2m1-spare`` or ``codebook``; layers
-            whose bits it does not have are affine.
+            regions), ``pwlq-code``, ``pwlq-overlap``, ``pwlq16``, ``e2m1``, ``e2m1-spare`` or
+            ``codebook``; layers whose bits it does not have are symmetric.
         granularity: ``layer``, ``filter``, ``channel``, ``f-shape``, ``c-shape``, or ``mixture``,
             ``mixture-bits``, ``mixture-hardware``: chosen per layer.
         breakpoint_method: ``search``, ``gaussian`` or ``laplacian``.
@@ -96,6 +98,11 @@ def quantize(
         weights_only: Quantize the weights alone: a build of kind weights, which has an accuracy and
             a size but no integer network. Images then only weigh the errors of the weights.
         weight_clip: ``auto``, ``minmax`` or ``mse``.
+        weight_error: What chooses levels and tables: errors of the ``weights`` alone, or weighed
+            with the energy of the inputs that they meet (``outputs``); with ``weights_only``,
+            images given mean the second.
+        least_ratio: Memory-saving ratio (every stored bit, against FP16) that may be given up to:
+            layers get more bits, those first whose rounding the outputs feel most per stored bit.
         observer: ``auto``, ``minmax``, ``percentile`` or ``mse``.
         percentile: Share kept by the percentile observer, in percent.
         codebook: ``auto`` (for tensors whose even steps would cost the outputs too much),
@@ -104,7 +111,8 @@ def quantize(
             depthwise convolutions as uneven as they are.
         recipe: What wins accuracy back: ``rtn`` (round to nearest, and the correction), ``gptq``,
             ``adaround``, ``repapq`` (block by block), ``taskq`` (for detectors), ``distill``,
-            ``best``, ``best-long``, or a TOML file of stages. Stages correct by themselves. An interrupted run goes on when it is started again.
+            ``best``, ``best-long``, or a TOML file of stages. Stages correct by
+            themselves. An interrupted run goes on when it is started again.
         blocks: Where blocks end, for recipes that go block by block: names with commas between
             them, or a TOML file; ``None`` finds blocks by structure.
         minutes: Most that the recipe's stages may take; it lowers the number of training steps,
@@ -137,6 +145,8 @@ def quantize(
         breakpoints=breakpoints,
         multiplier_bits=multiplier_bits,
         weight_clip=weight_clip,
+        weight_error=weight_error,
+        least_ratio=least_ratio,
         observer=observer,
         percentile=percentile,
         codebook=codebook,

@@ -23,7 +23,7 @@ from quant.ptq.schemes.breakpoints import Method
 from quant.ptq.schemes.setting import Setting
 from quant.ptq.schemes.uniform import Clip
 from quant.ptq.study import quantize_network, weight_layers_of, with_weights
-from quant.ptq.weightquant import SchemeName
+from quant.ptq.weightquant import Rounding, SchemeName
 from quant.weights import Granularity
 from quant.zoo.resolve import load_model
 from sim.host import read_dataset
@@ -96,13 +96,15 @@ def study(
     method = _choice("--breakpoint-method", breakpoint_method, get_args(Method))
     settings = [
         Setting(
-            scheme,
-            stored_bits,
+            Rounding(
+                scheme,
+                stored_bits,
+                clip=clip,
+                breakpoint_method=method,
+                breakpoints=breakpoints if scheme == "pwlq" else 1,
+                multiplier_bits=multiplier_bits,
+            ),
             granularity,
-            clip=clip,
-            breakpoint_method=method,
-            breakpoints=breakpoints if scheme == "pwlq" else 1,
-            multiplier_bits=multiplier_bits,
         )
         for scheme, stored_bits in (_scheme(text, bits, breakpoints) for text in schemes)
         for granularity in granularities
@@ -138,18 +140,20 @@ def study(
     total = values["weights"] * len(settings)
     with progress_bar("rounding weights", total) as advance:
         for setting in settings:
-            if (setting.scheme, setting.bits, setting.granularity) in rows:
-                values["rows"].append(rows[setting.scheme, setting.bits, setting.granularity])
+            rounding = setting.rounding
+            key = rounding.scheme, rounding.bits, setting.granularity
+            if key in rows:
+                values["rows"].append(rows[key])
                 advance(values["weights"])
                 continue
             wall, cpu = perf_counter(), process_time()
             edge = None
             if edge_bits is not None:
-                edge = Setting("affine", edge_bits, setting.granularity, clip=clip)
+                edge = Setting(Rounding("affine", edge_bits, clip), setting.granularity)
             found = quantize_network(graph, setting, importance, advance, edge=edge, stored=stored)
             row = {
-                "scheme": setting.scheme,
-                "bits": setting.bits,
+                "scheme": rounding.scheme,
+                "bits": rounding.bits,
                 "granularity": setting.granularity,
                 "groups": sum(layer.weights.groups for layer in found.layers),
                 "published_ratio": found.memory.published_ratio,
@@ -241,7 +245,7 @@ def _scheme(text: str, bits: int, breakpoints: int) -> tuple[SchemeName, int]:
         return scheme, int(stored)
     if scheme == "pwlq":
         return scheme, bits + breakpoints.bit_length()
-    return scheme, bits + 1 if scheme == "pwlq-code" else bits
+    return scheme, bits + 1 if scheme in ("pwlq-code", "pwlq-overlap") else bits
 
 
 def _choice(option: str, value: str, allowed: Sequence[str]) -> Any:  # noqa: ANN401 - a Literal

@@ -81,6 +81,8 @@ class Lowering:
         settings: The user's settings.
         edges: Names of the first convolution and the head convolutions.
         solved: Layers that a recipe has calibrated, by name; the others are rounded to nearest.
+        importance: How much a weight's error counts, by layer, as for ``quantize_layer``; layers
+            that are missing count all errors the same.
         weight_sqnr_db: Filled in: weight error by node name.
         notes: Filled in: decisions in words.
         breakpoints: Filled in: those of PWLQ layers.
@@ -93,6 +95,7 @@ class Lowering:
     settings: QuantizeSettings
     edges: frozenset[str]
     solved: Mapping[str, LayerSolution] = field(default_factory=dict)
+    importance: Mapping[str, Floats] = field(default_factory=dict)
     weight_sqnr_db: dict[str, float] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     breakpoints: list[BreakpointRecord] = field(default_factory=list)
@@ -171,6 +174,7 @@ class Lowering:
             found = quantize_layer(
                 weight,
                 self.settings.weights_of(bits),
+                self.importance.get(name),
                 least_scale=least_scale(bias, source_format, output),
             )
             weights = found.weights

@@ -13,6 +13,7 @@ from quant.floatgraph import FloatConv, FloatGraph, FloatLinear
 from quant.formats import TensorFormat
 from quant.graph import QGraph
 from quant.hostspec import HostSpec
+from quant.memory import memory_summary, weight_layers
 from quant.nodes import Conv, Linear, Output
 from quant.ptq.calibrate import calibrate
 from quant.ptq.choose import choose_codebooks
@@ -22,16 +23,19 @@ from quant.ptq.formats import owner_steps, plan_formats, row_stops_of
 from quant.ptq.lower import Lowering, dead_filters, decibels, edge_names
 from quant.ptq.lowered import visit_lowered
 from quant.ptq.observers import RealRange, uniform_grid
+from quant.ptq.recipes.bitbudget import with_bits
 from quant.ptq.recipes.blockchoice import chosen_blocks
 from quant.ptq.recipes.blockstages import TaskQ
 from quant.ptq.recipes.images import ImageCodes, input_codes
 from quant.ptq.recipes.recipe import RTN, Recipe
 from quant.ptq.recipes.run import RunOptions, run_recipe
-from quant.ptq.recipes.sensitivity import sensitivities, sensitivity_note
+from quant.ptq.recipes.sensitivity import OutputCosts, sensitivities, sensitivity_note
 from quant.ptq.recipes.solution import LayerSolution
 from quant.ptq.settings import QuantizeSettings
 from quant.ptq.steps import Step, plan_steps
+from quant.ptq.study import input_energy, weight_layers_of
 from quant.record import LayerRecord, QuantRecord
+from quant.weightsonly import LayerWeights, weights_memory
 
 Images = npt.NDArray[np.float32]
 
@@ -101,15 +105,23 @@ def quantize(
     plan = plan_formats(graph, steps, statistics, settings, input_format, row_stops)
     images = np.concatenate(kept)
     plan = choose_codebooks(graph, steps, plan, statistics, settings, images)
-    solved: Mapping[str, LayerSolution] = {}
+    edges = edge_names(steps, plan.formats)
+    weighed = settings.weight_error == "outputs"
+    importance = input_energy(graph, images) if weighed else {}
+    costs = OutputCosts(graph, images) if store is not None or settings.least_ratio else None
     notes: tuple[str, ...] = ()
-    if store is not None:
+    if settings.least_ratio is not None and costs is not None:
+        plain = Lowering(graph, steps, plan, statistics, settings, edges, {}, importance).run()
+        settings, note = with_bits(settings, costs, bits_beside_weights(plain))
+        notes = (note,)
+    solved: Mapping[str, LayerSolution] = {}
+    if store is not None and costs is not None:
         found = run_recipe(recipe, graph, steps, host, plan, settings, store, options)
         solved = found.layers
-        notes = (sensitivity_note(sensitivities(graph, steps, settings, images)), *found.notes)
+        felt = sensitivity_note(sensitivities(steps, settings, costs))
+        notes = (*notes, felt, *found.notes)
         plan = plan if found.plan is None else found.plan
-    edges = edge_names(steps, plan.formats)
-    lowering = Lowering(graph, steps, plan, statistics, settings, edges, solved)
+    lowering = Lowering(graph, steps, plan, statistics, settings, edges, solved, importance)
     lowered = lowering.run()
     if settings.correction == "moments" and store is None:
         codes = input_codes(images, lowered.input.output)
@@ -125,7 +137,7 @@ def quantize(
             "calibration_images": statistics.images,
             "recipe": recipe.to_json(),
         },
-        notes=(*plan.notes, *lowering.notes, *notes),
+        notes=(*plan.notes, *lowering.notes, *notes, *fallback_notes(graph, settings, edges)),
         layers=tuple(_layer_records(lowered, lowering.weight_sqnr_db, sqnr)),
         breakpoints=tuple(lowering.breakpoints),
     )
@@ -139,6 +151,21 @@ def _with_codes(settings: QuantizeSettings, recipe: Recipe) -> QuantizeSettings:
     sparse = any(isinstance(stage, TaskQ) and stage.sparse for stage in recipe.active)
     left_open = settings.codebook == "auto"
     return replace(settings, codebook="two-region") if sparse and left_open else settings
+
+
+def bits_beside_weights(graph: QGraph) -> int:
+    """Return what an integer graph stores beyond a build of its weights alone."""
+    layers = [LayerWeights(n.name, n.weights, len(n.bias)) for n in weight_layers(graph)]
+    return memory_summary(graph).bits - weights_memory(layers).bits
+
+
+def fallback_notes(
+    graph: FloatGraph, settings: QuantizeSettings, edges: frozenset[str]
+) -> tuple[str, ...]:
+    """Return what there is to say of layers whose bits the scheme lacks: one note or none."""
+    bits = {n: settings.weight_bits_of(n, edge=n in edges) for n in weight_layers_of(graph)}
+    note = settings.fallback_note(bits)
+    return () if note is None else (note,)
 
 
 def input_format_of(host: HostSpec, channels: int) -> TensorFormat:

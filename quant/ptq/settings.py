@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Settings of a quantization, checked at the border."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any, Literal, get_args
@@ -9,9 +10,10 @@ from quant.errors import QuantizationError
 from quant.ptq.observers import RangeMethod
 from quant.ptq.schemes.breakpoints import Method
 from quant.ptq.schemes.setting import MIXTURES, Setting
-from quant.ptq.weightquant import SCHEME_BITS, SchemeName
+from quant.ptq.weightquant import SCHEME_BITS, Rounding, SchemeName
 from quant.weights import Granularity
 
+WeightError = Literal["weights", "outputs"]
 WeightClip = Literal["auto", "minmax", "mse"]
 ObserverChoice = Literal["auto", "minmax", "percentile", "mse"]
 CodebookChoice = Literal["auto", "two-region", "never"]
@@ -19,8 +21,11 @@ Correction = Literal["none", "mean", "moments"]
 # From this many bits on, clipping costs more at the outliers than it gains in resolution.
 FULL_RANGE_WEIGHT_BITS = 6
 FULL_RANGE_ACT_BITS = 7
+FALLBACK_SCHEME: SchemeName = "symmetric"
 MIN_WEIGHT_BITS, MAX_WEIGHT_BITS = 2, 8
 MIN_ACT_BITS, MAX_ACT_BITS = 4, 8
+# 16 bits over the fewest.
+MAX_RATIO = 8
 SCHEMES: tuple[str, ...] = get_args(SchemeName)
 GRANULARITIES: tuple[str, ...] = (*(str(g) for g in Granularity), *MIXTURES)
 BREAKPOINT_METHODS: tuple[str, ...] = get_args(Method)
@@ -92,11 +97,18 @@ class QuantizeSettings:
         stem_act_bits: Bits of the first convolution's output codes.
         output_bits: Bits of the graph's outputs, 8 to 16 (8 where an activation table makes them).
         scheme: Levels of the weights, a ``SchemeName``. Layers whose bits the scheme does not have
-            (the stem and the head at 8, say) are affine.
+            (the stem and the head at 8, say) are symmetric: one decode table per layer.
         granularity: Which weights share levels: one of the five for all layers, or ``mixture`` and
             its kin, which choose per layer.
         weight_clip: Range of a weight group: its extremes (``minmax``), the clipped range of least
             squared error (``mse``), or ``auto``: ``mse`` below 6 bits, ``minmax`` from 6 bits on.
+        weight_error: What the squared error of a weight counts when levels are chosen: all the same
+            (``weights``), or with the mean square of the inputs that it meets (``outputs``: the
+            layer's own output error, inputs taken as independent).
+        least_ratio: Where the memory-saving ratio (every stored bit) may fall to: layers get more
+            than ``weight_bits`` as long as it stays above, those first whose rounding the outputs
+            feel most per stored bit; ``edge_bits`` does not count then. ``None`` gives no layer
+            more.
         breakpoint_method: How PWLQ finds its breakpoint: ``search`` for the least squared error,
             or the closed form for ``gaussian`` or ``laplacian`` weights.
         breakpoints: Breakpoints of PWLQ, 1 to 3.
@@ -124,6 +136,8 @@ class QuantizeSettings:
     scheme: SchemeName = "affine"
     granularity: str = "filter"
     weight_clip: WeightClip = "auto"
+    weight_error: WeightError = "weights"
+    least_ratio: float | None = None
     breakpoint_method: Method = "search"
     breakpoints: int = 1
     multiplier_bits: int | None = None
@@ -151,6 +165,11 @@ class QuantizeSettings:
         _need("--breakpoint-method", self.breakpoint_method, BREAKPOINT_METHODS)
         self.weights_of(self.weight_bits)
         _need("--weight-clip", self.weight_clip, ("auto", "minmax", "mse"))
+        _need("--weight-error", self.weight_error, ("weights", "outputs"))
+        if self.least_ratio is not None and not 1.0 <= self.least_ratio <= MAX_RATIO:
+            raise QuantizationError(
+                f"--least-ratio: {self.least_ratio} is out of range; choose 1 to {MAX_RATIO}"
+            )
         _need("--observer", self.observer, ("auto", "minmax", "percentile", "mse"))
         _need("--codebook", self.codebook, get_args(CodebookChoice))
         _need("--correction", self.correction, ("none", "mean", "moments"))
@@ -189,7 +208,14 @@ class QuantizeSettings:
 
     def weight_bits_of(self, name: str, *, edge: bool) -> int:
         """Return the weight bits of layer ``name``; ``edge`` says stem or head."""
-        bits = self.edge_bits if edge else self.weight_bits
+        named = self.overridden_bits_of(name)
+        if named is not None:
+            return named
+        return self.edge_bits if edge else self.weight_bits
+
+    def overridden_bits_of(self, name: str) -> int | None:
+        """Return the weight bits that an override gives layer ``name``; ``None`` without one."""
+        bits = None
         for override in self.overrides:
             if override.weight_bits is not None and fnmatchcase(name, override.pattern):
                 bits = override.weight_bits
@@ -216,14 +242,29 @@ class QuantizeSettings:
         """
         low, high = SCHEME_BITS[self.scheme]
         own = bits == self.weight_bits or low <= bits <= high
-        return Setting(
-            scheme=self.scheme if own else "affine",
+        rounding = Rounding(
+            scheme=self.scheme if own else FALLBACK_SCHEME,
             bits=bits,
-            granularity=self.granularity,
             clip=self.weight_clip_of(bits),
             breakpoint_method=self.breakpoint_method,
             breakpoints=self.breakpoints if own else 1,
             multiplier_bits=self.multiplier_bits,
+        )
+        return Setting(rounding, self.granularity)
+
+    def fallback_note(self, bits: Mapping[str, int]) -> str | None:
+        """Say which layers have bits that the scheme lacks; ``None`` if there are none.
+
+        Args:
+            bits: Weight bits by layer name.
+        """
+        low, high = SCHEME_BITS[self.scheme]
+        others = [f"'{n}' ({b} bits)" for n, b in bits.items() if not low <= b <= high]
+        if not others:
+            return None
+        own = f"{low}" if low == high else f"{low} to {high}"
+        return (
+            f"'{self.scheme}' has {own} stored bits; {FALLBACK_SCHEME} instead: {', '.join(others)}"
         )
 
     def act_bits_of(self, name: str, *, stem: bool) -> int:

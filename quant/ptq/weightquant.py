@@ -34,7 +34,15 @@ from quant.weights import MAX_TABLES, Granularity, Scheme, Weights
 
 Floats = npt.NDArray[np.float64]
 SchemeName = Literal[
-    "affine", "symmetric", "pwlq", "pwlq-code", "pwlq16", "e2m1", "e2m1-spare", "codebook"
+    "affine",
+    "symmetric",
+    "pwlq",
+    "pwlq-code",
+    "pwlq-overlap",
+    "pwlq16",
+    "e2m1",
+    "e2m1-spare",
+    "codebook",
 ]
 # Stored bits of each scheme; PWLQ has a region bit on top of regions of at least 2 bits.
 SCHEME_BITS: dict[SchemeName, tuple[int, int]] = {
@@ -42,6 +50,7 @@ SCHEME_BITS: dict[SchemeName, tuple[int, int]] = {
     "symmetric": (2, 8),
     "pwlq": (3, 8),
     "pwlq-code": (3, 8),
+    "pwlq-overlap": (3, 8),
     "pwlq16": (4, 4),
     "e2m1": (4, 4),
     "e2m1-spare": (4, 4),
@@ -53,10 +62,16 @@ STORED_SCHEME: dict[SchemeName, Scheme] = {
     "symmetric": "symmetric",
     "pwlq": "pwlq",
     "pwlq-code": "pwlq",
+    "pwlq-overlap": "pwlq",
     "pwlq16": "codebook",
     "e2m1": "codebook",
     "e2m1-spare": "codebook",
     "codebook": "codebook",
+}
+FORMS: dict[SchemeName, Form] = {
+    "pwlq": "paper",
+    "pwlq-code": "code",
+    "pwlq-overlap": "overlap",
 }
 TABLE_SHRINKS = np.linspace(1.0, 0.4, 13)
 MAX_BREAKPOINTS = 3
@@ -69,7 +84,6 @@ class Rounding:
     Attributes:
         scheme: Which levels.
         bits: Stored bits per weight.
-        granularity: Which weights share levels.
         clip: Full range of each group, or the shrunk one of least squared error.
         breakpoint_method: How PWLQ finds its breakpoint.
         breakpoints: Breakpoints of PWLQ, 1 to 3; several need 5 to 8 stored bits and are placed by
@@ -79,7 +93,6 @@ class Rounding:
 
     scheme: SchemeName
     bits: int
-    granularity: Granularity
     clip: Clip = "minmax"
     breakpoint_method: Method = "search"
     breakpoints: int = 1
@@ -212,7 +225,7 @@ class LayerGroups:
         """Round the weights.
 
         Args:
-            rounding: Scheme and bits; its granularity is that of the groups.
+            rounding: Scheme and bits.
             least_scale: float64 [F], > 0; a filter's scale is raised to at least this, so that the
                 bias fits (vanishing weights then round to zero). Without it nothing is raised.
         """
@@ -222,7 +235,7 @@ class LayerGroups:
         match rounding.scheme:
             case "affine" | "symmetric":
                 levels, tables, fit = self._even(rounding, rounding.scheme)
-            case "pwlq" | "pwlq-code":
+            case "pwlq" | "pwlq-code" | "pwlq-overlap":
                 levels, tables, fit, points = self._piecewise(rounding)
                 found = points
             case "pwlq16" | "e2m1" | "e2m1-spare":
@@ -287,7 +300,7 @@ class LayerGroups:
 
     def _piecewise(self, rounding: Rounding) -> tuple[Levels, Integers, Fit, Floats]:
         bits, count = rounding.region_bits, rounding.breakpoints
-        form: Form = "code" if rounding.scheme == "pwlq-code" else "paper"
+        form = FORMS[rounding.scheme]
         top = self.top
         if count > 1:
             shares = several(self.magnitudes, top, count)
@@ -328,38 +341,14 @@ class LayerGroups:
         tables = weights.tables.astype(np.int64)
         multipliers = weights.multipliers.reshape(-1).astype(np.int64)
         selectors = weights.selectors.reshape(-1)
-        # Ascending: all negative levels, then the centre's, then the first one of the tail.
         region = 1 << (rounding.region_bits - 1)
-        places = tables[:, region * (rounding.breakpoints + 2)]
+        if rounding.scheme == "pwlq-overlap":  # no level: half a step above the centre's last
+            places = np.full(len(tables), 2 * region - 1)
+        else:  # ascending: all negative levels, then the centre's, then the first of the tail
+            places = tables[:, region * (rounding.breakpoints + 2)]
         return Breakpoints(
             shares * self.top[:, None],
             self.top,
             multipliers * places[selectors],
             multipliers * tables.max(axis=1)[selectors],
         )
-
-
-def quantize_weights(
-    weight: npt.NDArray[np.float32],
-    bits: int,
-    scheme: SchemeName,
-    granularity: Granularity,
-    clip: Clip,
-    least_scale: Floats,
-) -> Weights:
-    """Quantize one layer's weights by rounding to nearest.
-
-    Args:
-        weight: float32 [F, C/groups, KH, KW].
-        bits: Stored bits.
-        scheme: Which levels.
-        granularity: Which weights share them.
-        clip: Full range of each group, or the shrunk one of least squared error.
-        least_scale: float64 [F], > 0; a filter's scale is raised to at least this, so that the
-            bias fits (vanishing weights then round to zero).
-
-    Returns:
-        The stored weights.
-    """
-    rounding = Rounding(scheme, bits, granularity, clip)
-    return LayerGroups(weight, granularity).quantize(rounding, least_scale).weights

@@ -20,6 +20,7 @@ from reports.bench import (
     calibration,
     deadlock,
     demo,
+    explore,
     faults,
     fifos,
     floats,
@@ -30,6 +31,7 @@ from reports.bench import (
     network,
     packed,
     recipes,
+    schemes,
     simspeed,
     study,
     verify,
@@ -54,12 +56,14 @@ BENCHMARKS = (
     golden.BENCHMARK,
     hls.BENCHMARK,
     granularity.BENCHMARK,
+    schemes.BENCHMARK,
     packed.BENCHMARK,
     faults.BENCHMARK,
     network.BENCHMARK,
     simspeed.BENCHMARK,
     deadlock.BENCHMARK,
     fifos.BENCHMARK,
+    explore.BENCHMARK,
 )
 CHECKOUT = Path(__file__).resolve().parents[2]
 SCRATCH = Path("build/bench")

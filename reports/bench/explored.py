@@ -34,6 +34,26 @@ from quant.graph import QGraph
 from quant.schedule import Schedule
 from reports.hardware import network_estimate
 
+# Figures of a plan; null where there is none.
+_FIGURES = (
+    "interval_cycles",
+    "fps",
+    "interval_bound_cycles",
+    "cheapest_proved",
+    "cost",
+    "cost_bound",
+    *Uses._fields,
+)
+_EXACT_FIGURES = (
+    "fifo_bound_bits",
+    "fifo_bits",
+    "edges_above_bound",
+    "exact_interval_cycles",
+    "exact_fits",
+    *(f"exact_{key}" for key in Uses._fields),
+    "exact_seconds",
+)
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Explore, measure and write the figures; return the exit code."""
@@ -72,7 +92,9 @@ def measure(graph: QGraph, board: str) -> dict[str, Any]:
     if isinstance(found, NoPlan):
         lacks = "; ".join(str(s) for s in shortages(network, found.interval))
         instead = "; ".join(str(n) for n in nearest(network, device.clock_hz, None))
-        return {"fits": False, "proved": found.proved, "lacks": lacks, "nearest": instead, **times}
+        nothing = dict.fromkeys((*_FIGURES, *_EXACT_FIGURES))
+        reasons = {"fastest_proved": found.proved, "lacks": lacks, "nearest": instead}
+        return {"fits": False, **nothing, **reasons, **times}
     selection = found.selection
     return {
         "fits": True,
@@ -85,6 +107,8 @@ def measure(graph: QGraph, board: str) -> dict[str, Any]:
         "cost_bound": round(found.cost_bound / 1e9, 4),
         **dict(zip(Uses._fields, selection.uses, strict=True)),
         **_exact(network, schedule_of(network, selection, device.clock_hz)),
+        "lacks": None,
+        "nearest": None,
         **times,
     }
 

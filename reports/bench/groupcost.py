@@ -87,7 +87,7 @@ def quantized(scheme: SchemeName, granularity: Granularity, channels: int) -> We
     spread = np.exp(0.4 * rng.normal(size=(CHANNELS, CHANNELS, 3, 3)))
     drawn = (rng.laplace(size=spread.shape) * spread)[:channels, :channels]
     weight: npt.NDArray[np.float32] = drawn.astype(np.float32)
-    rounding = Rounding(scheme, SCHEMES[scheme], granularity)
+    rounding = Rounding(scheme, SCHEMES[scheme])
     return LayerGroups(weight, granularity).quantize(rounding).weights
 
 

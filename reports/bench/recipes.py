@@ -6,17 +6,26 @@ goes on behind it; rows of another state of the sources are measured again.
 """
 
 import json
+import resource
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 
 from reports.bench.benchmark import Benchmark
-from reports.bench.builds import CALIBRATION, DATA, IMAGES, INSTANCES, YOLOV5N
+from reports.bench.builds import (
+    CALIBRATION,
+    IMAGES,
+    INSTANCES,
+    MOBILEONE,
+    MORE_CALIBRATION,
+    OBJECTS,
+    YOLOV5N,
+    YOLOX_NANO,
+)
+from reports.bench.floats import LABELS, PHOTOGRAPHS
 from reports.bench.record import Row
 from reports.bench.runner import Runner
 from reports.bench.surroundings import versions
-
-MORE_CALIBRATION = "../shared/data/coco/calib_extra"
 
 
 @dataclass(frozen=True)
@@ -38,17 +47,57 @@ class Case:
     @property
     def label(self) -> str:
         """Name of the row's files."""
-        return f"{self.model}-{self.bits}-{self.recipe}".replace(" ", "_").lower()
+        words = f"{self.model}-{self.bits}-{self.recipe}".replace(",", "")
+        return words.replace(" ", "_").lower()
 
 
+@dataclass(frozen=True)
+class Model:
+    """A model of this benchmark.
+
+    Attributes:
+        file: What ``quantize`` is given.
+        options: What else it needs.
+        calibration: Folders of images.
+        data: Options of ``evaluate``.
+        figures: What is compared, and a second figure beside it.
+    """
+
+    file: str
+    options: tuple[str, ...] = ()
+    calibration: tuple[str, ...] = ()
+    data: tuple[str, ...] = ()
+    figures: tuple[str, str] = ("map", "map50")
+
+
+_PHOTOGRAPHS = (CALIBRATION, MORE_CALIBRATION)
+_OBJECTS = ("--data", INSTANCES, "--images", IMAGES)
+MODELS = {
+    "demo": Model("demo"),
+    "YOLOv5n": Model(YOLOV5N, (), _PHOTOGRAPHS, _OBJECTS),
+    "YOLOX-Nano": Model(YOLOX_NANO, (), _PHOTOGRAPHS, _OBJECTS),
+    "MobileOne-S0": Model(
+        MOBILEONE,
+        ("--arch", "mobileone-s0", "--limit", "256"),
+        (OBJECTS,),
+        ("--labels", LABELS, "--images", PHOTOGRAPHS),
+        ("top1", "top5"),
+    ),
+}
 _W4A8 = ("--weight-bits", "4", "--act-bits", "8")
 _W4A4 = ("--weight-bits", "4", "--act-bits", "4")
 _W4 = ("--weight-bits", "4", "--weights-only")
+_SPARE = ("--scheme", "e2m1-spare")
+_AT_35, _AT_34 = ("--least-ratio", "3.5"), ("--least-ratio", "3.4")
 CASES = (
     *(Case("demo", "W4A4", _W4A4, r) for r in ("rtn", "gptq", "adaround", "distill", "best")),
     *(Case("YOLOv5n", "W4A8", _W4A8, r) for r in ("rtn", "gptq", "adaround", "distill", "best")),
     *(Case("YOLOv5n", "W4A4", _W4A4, r) for r in ("rtn", "gptq", "best")),
     *(Case("YOLOv5n", "W4 alone", _W4, r) for r in ("rtn", "gptq", "best")),
+    Case("YOLOv5n", "W4 alone, E2M1 and a spare", (*_W4, *_SPARE), "best"),
+    Case("YOLOv5n", "W4 alone, E2M1 and a spare, 3.5x", (*_W4, *_SPARE, *_AT_35), "best"),
+    Case("YOLOX-Nano", "W4 alone, E2M1 and a spare, 3.4x", (*_W4, *_SPARE, *_AT_34), "best"),
+    *(Case("MobileOne-S0", "W4A8", _W4A8, r) for r in ("rtn", "gptq", "best")),
 )
 
 
@@ -72,17 +121,18 @@ def run(runner: Runner) -> list[Row]:
 def measured(runner: Runner, case: Case) -> Row:
     """Quantize and evaluate one case."""
     folder = runner.folder / case.label
-    calib = ["--calib", CALIBRATION, "--calib", MORE_CALIBRATION]
-    model = [YOLOV5N, *calib] if case.model != "demo" else ["demo"]
-    begin = perf_counter()
+    model = MODELS[case.model]
+    calib = [argument for images in model.calibration for argument in ("--calib", images)]
+    begin, used = perf_counter(), _processor_seconds()
     made = runner.nibbleflow(
-        "quantize", *model, "-o", folder, *case.options, "--recipe", case.recipe, "--force"
+        *("quantize", model.file, *calib, *model.options, "-o", folder, *case.options),
+        *("--recipe", case.recipe, "--force"),
     )
-    seconds = perf_counter() - begin
-    data = [] if case.model == "demo" else ["--data", INSTANCES, "--images", IMAGES]
+    seconds, used = perf_counter() - begin, _processor_seconds() - used
     engine = "fake_quant" if "--weights-only" in case.options else "integer"
-    found = runner.nibbleflow("evaluate", folder, *data, "--engines", f"float,{engine}")
+    found = runner.nibbleflow("evaluate", folder, *model.data, "--engines", f"float,{engine}")
     memory = runner.nibbleflow("report", folder)["memory"]
+    first, second = model.figures
     return {
         "model": case.model,
         "bits": case.bits,
@@ -90,13 +140,21 @@ def measured(runner: Runner, case: Case) -> Row:
         "calibration_images": made["settings"].get("calibration_images"),
         "images": found["images"],
         "engine": engine,
-        "float_map_percent": found["float"]["map"],
-        "map_percent": found[engine]["map"],
-        "map50_percent": found[engine]["map50"],
-        "lost_map_points": found["float"]["map"] - found[engine]["map"],
+        "figure": first,
+        "float_percent": found["float"][first],
+        "percent": found[engine][first],
+        "second_percent": found[engine][second],
+        "lost_points": found["float"][first] - found[engine][first],
         "honest_ratio": memory["honest_ratio"],
         "quantize_seconds": round(seconds, 1),
+        "quantize_cpu_seconds": round(used, 1),
     }
+
+
+def _processor_seconds() -> float:
+    """Return the processor time of all finished commands, on all cores together."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def _finished(file: Path, state: str | None) -> Row | None:
@@ -112,7 +170,7 @@ def _finished(file: Path, state: str | None) -> Row | None:
 
 BENCHMARK = Benchmark(
     "recipes",
-    "Recipes: YOLOv5n at 640 x 640 on 300 labelled COCO images, the demo on 500 shapes",
-    (*DATA, MORE_CALIBRATION),
+    "Recipes: 300 labelled COCO images, 300 photographs (MobileOne-S0), 500 shapes (demo)",
+    (YOLOV5N, YOLOX_NANO, MOBILEONE, *_PHOTOGRAPHS, INSTANCES, IMAGES, OBJECTS, LABELS),
     run,
 )

@@ -55,6 +55,7 @@ CASES = (
     Case("affine:4", "minmax", ("mixture-bits", "mixture-hardware")),
     Case("symmetric:4", "minmax", ("filter", "c-shape")),
     Case("pwlq-code:5", "minmax", ("filter", "c-shape")),
+    Case("pwlq-overlap:5", "minmax", ("filter", "c-shape")),
     Case("pwlq16:4", "mse", ("filter",)),
     Case("codebook:4", "mse", ("filter",)),
 )

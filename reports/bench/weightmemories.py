@@ -87,11 +87,12 @@ def finn_block_rams(word_bits: int, words: int) -> int:
 def finn_folding(layer: Layer, interval: int) -> tuple[int, int]:
     """Return PE and SIMD as FINN's pass chooses them for ``interval`` cycles."""
     simd = 1
-    for simd in divisors(layer.columns):
+    for wider in divisors(layer.columns):
+        if wider * BITS > _WORD_CAP:
+            break
+        simd = wider
         if layer.cycles(1, simd) <= interval:
             return 1, simd
-        if simd * BITS > _WORD_CAP:
-            break
     pe = 1
     for pe in divisors(layer.filters):
         if layer.cycles(pe, simd) <= interval:

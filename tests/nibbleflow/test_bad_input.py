@@ -23,8 +23,8 @@ BITS = [
     (
         "--scheme",
         "pwl",
-        "--scheme 'pwl' is not available; choose affine, symmetric, pwlq, pwlq-code, pwlq16, e2m1, "
-        "e2m1-spare, codebook",
+        "--scheme 'pwl' is not available; choose affine, symmetric, pwlq, pwlq-code, pwlq-overlap, "
+        "pwlq16, e2m1, e2m1-spare, codebook",
     ),
     (
         *("--granularity", "row"),

@@ -2,6 +2,7 @@
 """report: the keys that others script against agree with the bundle."""
 
 import json
+import sys
 
 from quant.bundle import MemoryKind, graph_tensors, load_bundle
 
@@ -31,6 +32,57 @@ def test_report(cli, build, tmp_path):
     assert done.code == 0, done.err
     assert not stale.exists()
     assert json.loads((build / "report" / "summary.json").read_text())["memory"] == memory
+
+
+def test_the_page(cli, build, tmp_path):
+    """One file, the same again; it has what the build knows and says what it lacks."""
+    graph = load_bundle(build / "bundle").graph
+    page = build / "report" / "index.html"
+    done = cli("report", build, "--json", tmp_path / "r.json")
+    assert done.code == 0, done.err
+    assert f"page: {page}" in done.out
+    values = json.loads((tmp_path / "r.json").read_text())
+    assert values["page"] == str(page)
+    assert values["resources"]["basis"] == "estimated from Yosys, not Vivado"
+    first = page.read_text()
+    assert "Not verified yet; run nibbleflow verify BUILD." in first
+    assert "Nothing was synthesised" in first
+    assert "nibbleflow repeat BUILD/quantize.run.toml" in first
+    assert graph.digest in first
+    assert all(f">{node.name}<" in first for node in graph.convs)
+    # The report's own run file and plan, which are there by now, change nothing.
+    assert cli("report", build).code == 0
+    assert page.read_text() == first
+    # Another board: its own map.
+    assert cli("report", build, "--board", "kv260").code == 0
+    assert "The map is of kv260, for which the network is planned." in page.read_text()
+    # Records that do not belong, or are damaged.
+    record = build / "sim" / "verify.json"
+    record.parent.mkdir(exist_ok=True)
+    record.write_text('{"digest": "another"}')
+    assert cli("report", build).error == (
+        "the record of the last verification is damaged (KeyError('engines')); run nibbleflow "
+        "verify again"
+    )
+    record.write_text("{")
+    assert cli("report", build).error.startswith(f"{record} is damaged (Expecting")
+    record.write_text("[]")
+    assert cli("report", build).error == f"{record} is no record; run nibbleflow verify again"
+    assert page.is_file()
+
+
+def test_without_jinja_the_rest_is_written(cli, build, monkeypatch):
+    for name in [m for m in sys.modules if m.startswith("reports.page")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    done = cli("report", build)
+    assert done.code == 0, done.err
+    assert (
+        "no page, as Jinja2 is not installed: run pip install -e '.[reports]' in nibbleflow's "
+        "folder"
+    ) in " ".join(done.out.split())
+    assert not (build / "report" / "index.html").exists()
+    assert (build / "report" / "summary.json").is_file()
 
 
 # One line of Vivado's hierarchical report per instance; the layout is that of tests/reports.

@@ -62,7 +62,7 @@ def test_accuracy_and_going_on(cli, tmp_path):
         (
             ("--schemes", "ternary"),
             "--schemes 'ternary' is not available; choose affine, symmetric, pwlq, pwlq-code, "
-            "pwlq16, e2m1, e2m1-spare, codebook",
+            "pwlq-overlap, pwlq16, e2m1, e2m1-spare, codebook",
         ),
         (("--schemes", "pwlq:x"), "--schemes 'pwlq:x' is not of the form NAME or NAME:BITS"),
         (

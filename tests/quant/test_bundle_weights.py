@@ -22,12 +22,8 @@ AGAIN = "restore the file or quantize the model again"
 @pytest.fixture
 def saved(sample_bundle, tmp_path):
     weight = np.random.default_rng(0).normal(size=(4, 6, 3, 3)).astype(np.float32)
-    found = LayerGroups(weight, Granularity.C_SHAPE).quantize(
-        Rounding("pwlq", 5, Granularity.C_SHAPE)
-    )
-    plain = LayerGroups(weight, Granularity.FILTER).quantize(
-        Rounding("affine", 4, Granularity.FILTER)
-    )
+    found = LayerGroups(weight, Granularity.C_SHAPE).quantize(Rounding("pwlq", 5))
+    plain = LayerGroups(weight, Granularity.FILTER).quantize(Rounding("affine", 4))
     layers = (LayerWeights("a", found.weights, 4), LayerWeights("b", plain.weights, 0))
     record = replace(
         sample_bundle.record,

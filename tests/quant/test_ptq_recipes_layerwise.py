@@ -18,6 +18,7 @@ from quant.ptq.recipes.recipe import AdaRound, Gptq, Nearest
 from quant.ptq.recipes.solution import LayerSolution, raised
 from quant.ptq.recipes.statistics import MomentSums, damped
 from quant.ptq.schemes.setting import Setting, quantize_layer
+from quant.ptq.weightquant import Rounding
 
 CPU = torch.device("cpu")
 IMAGES = 4
@@ -59,7 +60,7 @@ def total_error(op, found, solution):
 
 
 def task(scheme="affine", granularity="filter", bits=4):
-    return LayerTask(Setting(scheme, bits, granularity, "mse"), None)
+    return LayerTask(Setting(Rounding(scheme, bits, "mse"), granularity), None)
 
 
 @pytest.mark.parametrize(
@@ -139,7 +140,9 @@ def test_gptq_of_two_weights_is_the_best_of_all_codes():
     """Strongly coupled inputs: what one weight loses the other must give back."""
     hessian = torch.tensor([[[1.0, 0.9], [0.9, 1.0]]], dtype=torch.float64)
     weight = np.array([[1.0, -0.9], [0.42, 0.43], [-0.5, 0.21], [0.2, 0.6]], np.float32)
-    stored = quantize_layer(weight[:, :, None, None], Setting("symmetric", 3, "layer")).weights
+    stored = quantize_layer(
+        weight[:, :, None, None], Setting(Rounding("symmetric", 3), "layer")
+    ).weights
     grid = Grid.of(stored, 1, CPU)
     wanted = in_groups(weight[:, :, None, None].astype(np.float64), 1)
     codes = gptq(wanted, hessian, grid, damping=1e-6, act_order=False, block=1)
@@ -195,7 +198,7 @@ def test_float_targets_make_up_for_rounded_inputs():
 def test_neighbours_and_nearest_agree_with_the_stored_rounding():
     op = conv()
     for scheme in ("affine", "e2m1", "pwlq16", "codebook"):
-        weights = quantize_layer(op.weight, Setting(scheme, 4, "c-shape")).weights
+        weights = quantize_layer(op.weight, Setting(Rounding(scheme, 4), "c-shape")).weights
         grid = Grid.of(weights, 1, CPU)
         wanted = in_groups(op.weight.astype(np.float64), 1)
         nearest = grid.nearest(wanted).reshape(weights.shape).numpy()

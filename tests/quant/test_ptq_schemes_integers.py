@@ -13,7 +13,7 @@ from quant.graph import QGraph
 from quant.nodes import Input, Output
 from quant.ptq.lower import sqnr_db
 from quant.ptq.schemes.integers import MULTIPLIER_BITS
-from quant.ptq.schemes.mixture import RULES, mixed, multiplier_cost
+from quant.ptq.schemes.mixture import CANDIDATES, RULES, mixed, multiplier_cost
 from quant.ptq.schemes.setting import Setting, quantize_layer
 from quant.ptq.schemes.tables import deduplicated_tables, e2m1_tables
 from quant.ptq.weightquant import SCHEME_BITS, LayerGroups, Rounding, SchemeName
@@ -49,7 +49,7 @@ def decoded(weights):
 @pytest.mark.parametrize("granularity", list(Granularity))
 def test_codes_are_the_nearest_stored_levels(scheme, bits, granularity):
     weight = drawn()
-    weights = LayerGroups(weight, granularity).quantize(Rounding(scheme, bits, granularity)).weights
+    weights = LayerGroups(weight, granularity).quantize(Rounding(scheme, bits)).weights
     assert weights.bits == bits
     assert weights.granularity is granularity
     assert int(np.abs(weights.tables).max()) <= ENTRY_LIMIT[bits]
@@ -72,7 +72,7 @@ def test_integers_lose_little_against_real_levels(scheme):
     # Small groups have free codebooks of their own, 16 tables cannot follow.
     coarse = (Granularity.LAYER, Granularity.FILTER, Granularity.CHANNEL)
     for granularity in coarse if scheme == "codebook" else Granularity:
-        found = LayerGroups(weight, granularity).quantize(Rounding(scheme, bits, granularity))
+        found = LayerGroups(weight, granularity).quantize(Rounding(scheme, bits))
         real = sqnr_db(weight, found.real)
         stored = sqnr_db(weight, found.stored_real)
         # Shared tables cost a free codebook most; small groups of PWLQ have ratios of their own.
@@ -82,7 +82,7 @@ def test_integers_lose_little_against_real_levels(scheme):
 @pytest.mark.parametrize("bits", [1, 2, 3, 4, 5, 6, 8])
 def test_wider_multipliers_come_closer_to_real_scales(bits):
     weight = drawn((8, 128, 3, 3))
-    rounding = Rounding("affine", 4, Granularity.C_SHAPE, multiplier_bits=bits)
+    rounding = Rounding("affine", 4, multiplier_bits=bits)
     found = LayerGroups(weight, Granularity.C_SHAPE).quantize(rounding)
     assert int(found.weights.multipliers.max()) == (1 << bits) - 1
     lost = sqnr_db(weight, found.real) - sqnr_db(weight, found.stored_real)
@@ -93,7 +93,7 @@ def test_wider_multipliers_come_closer_to_real_scales(bits):
 def test_groups_of_one_scale_need_no_multiplier():
     weight = drawn((6, 5, 1, 1))
     for granularity in (Granularity.C_SHAPE, Granularity.FILTER):
-        found = LayerGroups(weight, granularity).quantize(Rounding("affine", 4, granularity))
+        found = LayerGroups(weight, granularity).quantize(Rounding("affine", 4))
         assert found.weights.multiplier_bits == 0
 
 
@@ -103,8 +103,8 @@ def test_a_raised_scale_holds_for_its_filter_alone(granularity):
     least = np.full(6, 1e-12)
     least[2] = 50.0
     groups = LayerGroups(weight, granularity)
-    raised = groups.quantize(Rounding("affine", 4, granularity), least).weights
-    usual = groups.quantize(Rounding("affine", 4, granularity)).weights
+    raised = groups.quantize(Rounding("affine", 4), least).weights
+    usual = groups.quantize(Rounding("affine", 4)).weights
     scale = np.broadcast_to(raised.scale, 6)
     assert scale[2] == np.float32(50.0)
     assert not raised.integers()[2].any()
@@ -117,7 +117,7 @@ def test_weights_of_zero_stay_zero(granularity):
     weight = drawn()
     weight[1] = 0.0
     for scheme, bits in (("affine", 4), ("pwlq", 5), ("e2m1-spare", 4), ("codebook", 4)):
-        found = LayerGroups(weight, granularity).quantize(Rounding(scheme, bits, granularity))
+        found = LayerGroups(weight, granularity).quantize(Rounding(scheme, bits))
         assert not found.weights.integers()[1].any()
 
 
@@ -141,7 +141,7 @@ def test_the_order_of_codes_at_four_bits():
     weight = np.random.default_rng(2).laplace(size=(32, 370, 1, 1)).astype(np.float32)
     groups = LayerGroups(weight, Granularity.FILTER)
     found = [
-        sqnr_db(weight, groups.quantize(Rounding(s, 4, Granularity.FILTER, "mse")).stored_real)
+        sqnr_db(weight, groups.quantize(Rounding(s, 4, "mse")).stored_real)
         for s in ("pwlq", "affine", "pwlq16", "e2m1-spare", "codebook")
     ]
     assert found == sorted(found)
@@ -152,7 +152,7 @@ def test_importance_moves_levels_to_where_it_counts():
     energy = np.ones((1, 64, 1, 1))
     energy[:, :32] = 100.0
     for scheme in ("codebook", "e2m1-spare"):
-        rounding = Rounding(scheme, 4, Granularity.FILTER, "mse")
+        rounding = Rounding(scheme, 4, "mse")
         plain = LayerGroups(weight, Granularity.FILTER).quantize(rounding)
         weighed = LayerGroups(weight, Granularity.FILTER, energy).quantize(rounding)
 
@@ -172,26 +172,26 @@ def test_importance_moves_levels_to_where_it_counts():
 )
 def test_roundings_that_do_not_exist(fields, message):
     with pytest.raises(QuantizationError, match=f"^{re.escape(message)}$"):
-        Rounding(*fields, Granularity.FILTER)
+        Rounding(*fields)
 
 
 def test_breakpoints_and_multipliers_are_checked():
     with pytest.raises(
         QuantizationError, match=r"^PWLQ with 4 breakpoints is not available; choose 1 to 3$"
     ):
-        Rounding("pwlq", 6, Granularity.FILTER, breakpoints=4)
+        Rounding("pwlq", 6, breakpoints=4)
     with pytest.raises(
         QuantizationError, match=r"^group multipliers of 9 bits are not available; 1 to 8$"
     ):
-        Rounding("affine", 4, Granularity.C_SHAPE, multiplier_bits=9)
+        Rounding("affine", 4, multiplier_bits=9)
 
 
 @pytest.mark.parametrize("count", [2, 3])
 def test_several_breakpoints_are_better_and_stored(count):
     weight = np.random.default_rng(4).standard_t(4, (4, 800, 1, 1)).astype(np.float32)
     groups = LayerGroups(weight, Granularity.FILTER)
-    one = groups.quantize(Rounding("pwlq", 5, Granularity.FILTER))
-    more = groups.quantize(Rounding("pwlq", 6, Granularity.FILTER, breakpoints=count))
+    one = groups.quantize(Rounding("pwlq", 5))
+    more = groups.quantize(Rounding("pwlq", 6, breakpoints=count))
     assert sqnr_db(weight, more.real) > sqnr_db(weight, one.real) + 1.0
     assert sqnr_db(weight, more.stored_real) > sqnr_db(weight, more.real) - 0.7
     assert more.breakpoints.real.shape == (4, count)
@@ -199,9 +199,7 @@ def test_several_breakpoints_are_better_and_stored(count):
 
 def test_breakpoints_of_both_forms_meet():
     weight = drawn((4, 64, 3, 3))
-    found = LayerGroups(weight, Granularity.C_SHAPE).quantize(
-        Rounding("pwlq", 5, Granularity.C_SHAPE)
-    )
+    found = LayerGroups(weight, Granularity.C_SHAPE).quantize(Rounding("pwlq", 5))
     points, weights = found.breakpoints, found.weights
     scale = np.repeat(weights.scale.astype(np.float64), 9)
     assert (points.tops == np.abs(found.grouping.rows(weight)).max(axis=1)).all()
@@ -213,16 +211,15 @@ def test_breakpoints_of_both_forms_meet():
 
 def test_mixtures_take_the_best_by_their_rule():
     weight = drawn((6, 40, 3, 3))
-    candidates = Setting("affine", 4, "mixture").roundings()
-    each = [quantize_layer(weight, Setting("affine", 4, str(r.granularity))) for r in candidates]
+    each = [quantize_layer(weight, Setting(Rounding("affine", 4), str(g))) for g in CANDIDATES]
     errors = [float(np.square(e.real - weight).sum()) for e in each]
-    best = quantize_layer(weight, Setting("affine", 4, "mixture"))
+    best = quantize_layer(weight, Setting(Rounding("affine", 4), "mixture"))
     assert best.weights.granularity is each[int(np.argmin(errors))].weights.granularity
     # The wide operand of F-shapes is never bought for nothing.
     costs = [multiplier_cost(e.weights, 8) for e in each]
     stored = [float(np.square(e.stored_real - weight).sum()) for e in each]
     prices = [e * c for e, c in zip(stored, costs, strict=True)]
-    found = mixed(weight, candidates, "hardware")
+    found = mixed(weight, Rounding("affine", 4), "hardware")
     assert found.weights.granularity is each[int(np.argmin(prices))].weights.granularity
     assert len(RULES) == 3
 
@@ -230,8 +227,8 @@ def test_mixtures_take_the_best_by_their_rule():
 def test_stored_bits_keep_tiny_groups_out_of_a_mixture():
     # Depthwise: by error every weight gets its own group, at more bits than it has.
     weight = drawn((32, 1, 3, 3))
-    by_error = quantize_layer(weight, Setting("affine", 4, "mixture")).weights
-    by_bits = quantize_layer(weight, Setting("affine", 4, "mixture-bits")).weights
+    by_error = quantize_layer(weight, Setting(Rounding("affine", 4), "mixture")).weights
+    by_bits = quantize_layer(weight, Setting(Rounding("affine", 4), "mixture-bits")).weights
     assert by_error.granularity is Granularity.C_SHAPE
     assert by_bits.groups < by_error.groups
 
@@ -262,9 +259,7 @@ def test_golden_decodes_them(scheme, bits, granularity):
         names=("conv", "image"),
     )  # fmt: skip
     weights = (
-        LayerGroups(drawn(conv.weights.shape), granularity)
-        .quantize(Rounding(scheme, bits, granularity))
-        .weights
+        LayerGroups(drawn(conv.weights.shape), granularity).quantize(Rounding(scheme, bits)).weights
     )
     conv = replace(conv, weights=weights)
     graph = QGraph("one", (Input("image", (3, 6, 7), source), conv, Output("out", "conv")))
@@ -290,6 +285,6 @@ def test_multipliers_are_the_nearest_integers():
     # Steps of the two kernel positions are 3 and 1.52 of the scale's three units.
     weight = np.stack([np.arange(16.0), np.arange(16.0) * 1.52 / 3.0], axis=-1)
     weight = weight.reshape(1, 16, 1, 2).astype(np.float32)
-    rounding = Rounding("affine", 4, Granularity.C_SHAPE, multiplier_bits=2)
+    rounding = Rounding("affine", 4, multiplier_bits=2)
     weights = LayerGroups(weight, Granularity.C_SHAPE).quantize(rounding).weights
     assert weights.multipliers.reshape(-1).tolist() == [3, 2]

@@ -120,7 +120,7 @@ def test_several_breakpoints_are_the_best_of_their_grid(count):
             assert least <= expected_error(rows[g], top[g], other) + 1e-9
 
 
-@pytest.mark.parametrize("form", ["paper", "code"])
+@pytest.mark.parametrize("form", ["paper", "code", "overlap"])
 @pytest.mark.parametrize("bits", [2, 3, 4, 5, 6, 7])
 def test_integer_tables_fit_the_contract(bits, form):
     tables, points = pwlq_tables(bits, form)
@@ -129,8 +129,9 @@ def test_integer_tables_fit_the_contract(bits, form):
     assert int(np.abs(tables).max()) <= ENTRY_LIMIT[bits + 1]
     assert (np.diff(tables, axis=1) >= 0).all()
     for table, point in zip(tables, points, strict=True):
-        assert point in table
-        assert -point in table
+        # Overlapping grids have no level at the breakpoint itself.
+        assert (point in table) == (form != "overlap")
+        assert (-point in table) == (form != "overlap")
     distinct = {len(set(table.tolist())) for table in tables}
     if form == "paper":
         assert max(distinct) == (1 << (bits + 1)) - 3
@@ -141,6 +142,19 @@ def test_code_form_of_the_contract_breaks_at_15():
     assert points.tolist() == [15] * len(points)
     assert tables[2].tolist() == sorted(
         [2 * j for j in range(-8, 8)] + [s * (15 + 3 * j) for j in range(8) for s in (-1, 1)]
+    )
+
+
+def test_overlapping_grids_both_start_at_zero():
+    levels = magnitude_levels(np.array([[0.0, 15.0, 45.0]]), 4, "overlap")
+    assert levels.values[0].tolist() == [*range(0, 16, 2), *range(0, 48, 6)]
+    # Below the breakpoint the centre's nearest level, from it on the nearest of the whole range.
+    weights = [12.9, 14.9, 15.0, 20.9, 21.0, 99.0]
+    assert levels.rounded(np.array([weights])).tolist() == [[12, 14, 18, 18, 24, 42]]
+    tables, points = pwlq_tables(4, "overlap")
+    assert points.tolist() == [15] * len(points)
+    assert tables[3].tolist() == sorted(
+        [2 * j for j in range(-8, 8)] + [6 * j for j in range(-8, 8)]
     )
 
 
@@ -157,7 +171,7 @@ def test_three_accumulators_equal_the_table_bit_for_bit(bits, granularity):
     """The paper's data path: centre products, tail products, tail inputs; recombined."""
     rng = np.random.default_rng(bits)
     weight = rng.laplace(size=(5, 7, 3, 3)).astype(np.float32)
-    rounding = Rounding("pwlq", bits + 1, granularity)
+    rounding = Rounding("pwlq", bits + 1)
     weights = LayerGroups(weight, granularity).quantize(rounding).weights
     inputs = rng.integers(0, 256, (7, 3, 3))
     last = (1 << (bits - 1)) - 1

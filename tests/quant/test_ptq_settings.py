@@ -27,14 +27,19 @@ def test_override_of_another_form_is_refused(text):
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
+        ({"least_ratio": 0.5}, "--least-ratio: 0.5 is out of range; choose 1 to 8"),
+        (
+            {"weight_error": "both"},
+            "--weight-error 'both' is not available; choose weights, outputs",
+        ),
         ({"weight_bits": 9}, "--weight-bits: 9 is out of range; choose 2 to 8"),
         ({"weight_bits": 1}, "--weight-bits: 1 is out of range; choose 2 to 8"),
         ({"act_bits": 3}, "--act-bits: 3 is out of range; choose 4 to 8"),
         ({"output_bits": 17}, "--output-bits: 17 is out of range; 8 to 16"),
         (
             {"scheme": "nf4"},
-            "--scheme 'nf4' is not available; choose affine, symmetric, pwlq, pwlq-code, pwlq16, "
-            "e2m1, e2m1-spare, codebook",
+            "--scheme 'nf4' is not available; choose affine, symmetric, pwlq, pwlq-code, "
+            "pwlq-overlap, pwlq16, e2m1, e2m1-spare, codebook",
         ),
         (
             {"granularity": "row"},
@@ -93,3 +98,17 @@ def test_clipping_only_at_few_bits():
     settings = QuantizeSettings()
     assert [settings.range_method_of(b) for b in (4, 6, 7, 8)] == ["mse", "mse", "minmax", "minmax"]
     assert [settings.weight_clip_of(b) for b in (2, 5, 6, 8)] == ["mse", "mse", "minmax", "minmax"]
+
+
+def test_bits_that_a_scheme_lacks_are_named():
+    settings = QuantizeSettings(scheme="e2m1", weight_bits=4)
+    assert settings.fallback_note({"a": 4, "b": 4}) is None
+    assert settings.fallback_note({"a": 8, "b": 4, "c": 5}) == (
+        "'e2m1' has 4 stored bits; symmetric instead: 'a' (8 bits), 'c' (5 bits)"
+    )
+    assert settings.weights_of(8).rounding.scheme == "symmetric"
+    assert settings.weights_of(4).rounding.scheme == "e2m1"
+    wide = QuantizeSettings(scheme="pwlq", weight_bits=5)
+    assert wide.fallback_note({"a": 8, "b": 2}) == (
+        "'pwlq' has 3 to 8 stored bits; symmetric instead: 'b' (2 bits)"
+    )

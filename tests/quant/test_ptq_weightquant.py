@@ -3,10 +3,15 @@ import numpy as np
 import pytest
 
 from quant.ptq.lower import dead_filters, sqnr_db
-from quant.ptq.weightquant import quantize_weights
+from quant.ptq.weightquant import LayerGroups, Rounding
 from quant.weights import Granularity
 
 SMALL = np.full(8, 1e-12)
+
+
+def quantize_weights(weight, bits, scheme, granularity, clip, least_scale):
+    rounding = Rounding(scheme, bits, clip)
+    return LayerGroups(weight, granularity).quantize(rounding, least_scale).weights
 
 
 def drawn(shape=(8, 4, 3, 3), seed=0):

@@ -100,7 +100,7 @@ def test_honest_ratios_beside_them(
 
 def rounded(scheme, bits, granularity, shape=(6, 5, 3, 3)):
     weight = np.random.default_rng(3).laplace(size=shape).astype(np.float32)
-    found = LayerGroups(weight, granularity).quantize(Rounding(scheme, bits, granularity))
+    found = LayerGroups(weight, granularity).quantize(Rounding(scheme, bits))
     return LayerWeights("conv", found.weights, shape[0])
 
 

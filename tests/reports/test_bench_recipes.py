@@ -26,7 +26,8 @@ engines = rest[rest.index("--engines") + 1].split(",") if verb == "evaluate" els
 value = {
     "quantize": {"settings": {} if "--weights-only" in rest else {"calibration_images": 256}},
     "report": {"memory": {"honest_ratio": 3.5}},
-    "evaluate": {"images": 300, **{e: {"map": 25.0 - 2 * i, "map50": 40.0}
+    "evaluate": {"images": 300, **{e: {"map": 25.0 - 2 * i, "map50": 40.0,
+                                        "top1": 60.0, "top5": 80.0}
                                    for i, e in enumerate(engines)}},
 }[verb]
 pathlib.Path(rest[rest.index("--json") + 1]).write_text(json.dumps(value))
@@ -56,15 +57,16 @@ def test_rows_name_what_was_measured(checkout):
     ]
     assert len({c.label for c in recipes.CASES}) == len(recipes.CASES)
     first, last = rows[0], rows[-1]
-    assert (first["float_map_percent"], first["map_percent"], first["lost_map_points"]) == (
-        25,
-        23,
-        2,
-    )
-    assert (first["engine"], last["engine"]) == ("integer", "fake_quant")
-    assert (first["calibration_images"], last["calibration_images"]) == (256, None)
+    assert (first["float_percent"], first["percent"], first["lost_points"]) == (25, 23, 2)
+    assert (last["figure"], last["percent"], last["second_percent"]) == ("top1", 60, 80)
+    alone = next(r for r in rows if r["bits"] == "W4 alone")
+    assert (first["engine"], alone["engine"]) == ("integer", "fake_quant")
+    assert (first["calibration_images"], alone["calibration_images"]) == (256, None)
+    assert 0.0 < first["quantize_cpu_seconds"] < 60.0
     assert runner.commands[0].startswith("nibbleflow quantize demo -o scratch/demo-w4a4-rtn ")
-    assert " --weights-only --recipe best --force" in runner.commands[-3]
+    wanted = "--weights-only --scheme e2m1-spare --least-ratio 3.5 --recipe best --force"
+    assert sum(wanted in command for command in runner.commands) == 1
+    assert "--labels" in runner.commands[-2]
     assert not list((checkout / "scratch").glob("*.row.json"))
 
 

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+import torch.nn.functional as F
 
 from quant.floatgraph import FloatAvgPool, FloatConv, FloatInput, FloatLinear, float_sources_of
 from quant.hostspec import HostSpec
@@ -84,6 +85,7 @@ class Distillation:
         name_of = {result: name for name, result in network.result_of.items()}
         self._outputs = {t: name_of[t] for scale in host.outputs for t in scale}
         self._side = _crop_of(network, stage.crop)
+        self._short = stage.arithmetic == "auto" and short_arithmetic(network.device)
         self._losses: list[float] = []
         groups = []
         for rate, tensors in self._trained():
@@ -161,11 +163,12 @@ class Distillation:
         for group in self._adam.param_groups:
             group["lr"] = group["base"] * factor
         with torch.enable_grad():
-            self._network.run(images, lambda name: self._layers[name].real(), keep)
-            outputs = {t: found[name] for t, name in self._outputs.items()}
+            with self._short_numbers():
+                self._network.run(images, lambda name: self._layers[name].real(), keep)
+            outputs = {t: found[name].float() for t, name in self._outputs.items()}
             loss = output_loss(self._host, outputs, teacher, self._host.outputs)
             if self._features and self._stage.feature > 0.0:
-                inner = {t: found[name] for t, name in self._features.items()}
+                inner = {t: found[name].float() for t, name in self._features.items()}
                 loss = loss + self._stage.feature * feature_loss(inner, teacher)
             self._adam.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
@@ -179,18 +182,27 @@ class Distillation:
         """Return the float network's tensors that are compared, by float tensor name."""
         values: dict[str, torch.Tensor] = {}
         kept: dict[str, torch.Tensor] = {}
-        for op in self._network.graph.ops:
-            if isinstance(op, FloatInput):
-                value = images
-            else:
-                sources = [values[s] for s in float_sources_of(op)]
-                value = apply_op(op, sources, self._floats.get(op.name))
-            values[op.name] = value
-            if op.name in self._features or op.name in self._outputs:
-                kept[op.name] = value
-            for name in self._freed_after[op.name]:
-                del values[name]
+        with self._short_numbers():
+            for op in self._network.graph.ops:
+                if isinstance(op, FloatInput):
+                    value = images
+                else:
+                    sources = [values[s] for s in float_sources_of(op)]
+                    value = apply_op(op, sources, self._floats.get(op.name))
+                values[op.name] = value
+                if op.name in self._features or op.name in self._outputs:
+                    kept[op.name] = value.float()
+                for name in self._freed_after[op.name]:
+                    del values[name]
         return kept
+
+    def _short_numbers(self) -> torch.autocast:
+        """Return a block whose convolutions multiply bfloat16, where the processor can.
+
+        Both networks lose the same share of digits, far below what few-bit weights lose.
+        """
+        device = self._network.device.type
+        return torch.autocast(device, torch.bfloat16, enabled=self._short)
 
     def _batch(self, number: int) -> torch.Tensor:
         """Return the images of a step, float32 [N, C, h, w], cut and flipped."""
@@ -201,8 +213,10 @@ class Distillation:
             epoch, index = divmod(place, len(codes))
             order = np.random.default_rng([stage.seed, 0, epoch]).permutation(len(codes))
             rng = np.random.default_rng([stage.seed, 1, place])
-            cut.append(_cut(codes[order[index]], self._side, rng, flip=self._flips))
-        return torch.from_numpy(self._images.real(np.stack(cut))).to(self._network.device)
+            part = part_of(codes.shape[2:], self._side, stage.reach, rng)
+            cut.append(cut_out(codes[order[index]], part, self._side, rng, flip=self._flips))
+        real = torch.from_numpy(self._images.real(np.stack(cut))).to(self._network.device)
+        return real.contiguous(memory_format=torch.channels_last) if self._short else real
 
     @property
     def _flips(self) -> bool:
@@ -248,12 +262,46 @@ def _crop_of(network: FormattedNetwork, share: float) -> tuple[int, int]:
     return min(sides[0], height), min(sides[1], width)
 
 
-def _cut(
-    codes: npt.NDArray[np.uint8], side: tuple[int, int], rng: np.random.Generator, *, flip: bool
+def part_of(
+    whole: tuple[int, ...], side: tuple[int, int], reach: float, rng: np.random.Generator
+) -> tuple[int, int]:
+    """Return height and width of the part of an image that a crop shows.
+
+    Every size between the crop itself and ``reach`` of the image is as likely as its double.
+
+    Args:
+        whole: Height and width of the image.
+        side: Those of the crop.
+        reach: Largest share of the image.
+        rng: Says which.
+    """
+    furthest = max(1.0, min(w * reach / s for w, s in zip(whole, side, strict=True)))
+    zoom = furthest ** float(rng.random())
+    return min(whole[0], int(side[0] * zoom + 0.5)), min(whole[1], int(side[1] * zoom + 0.5))
+
+
+def cut_out(
+    codes: npt.NDArray[np.uint8],
+    part: tuple[int, int],
+    side: tuple[int, int],
+    rng: np.random.Generator,
+    *,
+    flip: bool,
 ) -> npt.NDArray[np.uint8]:
-    """Return a random part of an image [C, H, W], perhaps mirrored."""
-    top = int(rng.integers(0, codes.shape[1] - side[0] + 1))
-    left = int(rng.integers(0, codes.shape[2] - side[1] + 1))
-    part = codes[:, top : top + side[0], left : left + side[1]]
+    """Return a random part of an image [C, H, W] at the size of a crop, perhaps mirrored."""
+    top = int(rng.integers(0, codes.shape[1] - part[0] + 1))
+    left = int(rng.integers(0, codes.shape[2] - part[1] + 1))
+    found = codes[:, top : top + part[0], left : left + part[1]]
     mirrored = flip and bool(rng.integers(0, 2))
-    return np.ascontiguousarray(part[:, :, ::-1] if mirrored else part)
+    found = np.ascontiguousarray(found[:, :, ::-1] if mirrored else found)
+    if part == side:
+        return found
+    real = torch.from_numpy(found)[None].float()
+    small = F.interpolate(real, side, mode="bilinear", antialias=True)[0]
+    return small.round_().clamp_(0, 255).to(torch.uint8).numpy()
+
+
+def short_arithmetic(device: torch.device) -> bool:
+    """Return whether a device multiplies bfloat16 faster than float32."""
+    able = torch.cpu.get_capabilities()
+    return device.type == "cpu" and bool(able.get("avx512_bf16") or able.get("amx_bf16"))

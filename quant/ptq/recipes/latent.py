@@ -14,6 +14,7 @@ from quant.floatgraph import FloatConv, FloatLinear
 from quant.ptq.recipes.network import shaped
 from quant.ptq.recipes.solution import LayerSolution, scale_per_filter, with_units
 from quant.ptq.schemes.grouping import Grouping
+from quant.ptq.schemes.levels import Levels
 
 Floats = npt.NDArray[np.float64]
 
@@ -54,9 +55,16 @@ class LatentLayer:
         ends = [np.broadcast_to(grouping.per_group(e), stored.shape) for e in _ends(entries)]
         self._low, self._high = (torch.from_numpy(e.copy()).float().to(device) for e in ends)
         if not self._even:
-            places = np.arange(stored.codes.size, dtype=np.float64).reshape(stored.shape)
-            self._places = torch.from_numpy(grouping.rows(places).astype(np.int64)).to(device)
-            self._entries = torch.from_numpy(entries).float().to(device)
+            # Halves of integers decide between levels, so that half steps index the nearest one.
+            self._first = int(2 * entries.min()) - 1
+            halves = np.arange(self._first, int(2 * entries.max()) + 2) / 2
+            used, readers = np.unique(entries, axis=0, return_inverse=True)
+            middles = Levels.nearest(used)
+            near = middles.rounded(np.tile(halves + 0.25, (len(used), 1)))
+            starts = grouping.per_group(readers.reshape(-1) * len(halves) - self._first)
+            begin = np.broadcast_to(starts, stored.shape).astype(np.int32)
+            self._near = torch.from_numpy(near.reshape(-1)).float().to(device)
+            self._begin = torch.from_numpy(begin).to(device)
         self.weight = torch.from_numpy(start / self.half_span).float().to(device)
         self.stretch = torch.zeros((stored.shape[0], 1, 1, 1), device=device)
         self.bias = torch.from_numpy(solution.bias).float().to(device)
@@ -91,13 +99,8 @@ class LatentLayer:
     def _nearest(self, units: torch.Tensor) -> torch.Tensor:
         if self._even:
             return torch.floor(units + 0.5).clamp(self._low.ceil(), self._high.floor())
-        rows = units.reshape(-1)[self._places]
-        middles = (self._entries[:, 1:] + self._entries[:, :-1]) / 2
-        codes = torch.searchsorted(middles, rows, right=True)
-        levels = self._entries.gather(1, codes)
-        found = torch.empty_like(units).reshape(-1)
-        found[self._places.reshape(-1)] = levels.reshape(-1)
-        return found.reshape(units.shape)
+        places = (2.0 * units).floor_().int().add_(self._begin)
+        return self._near.take(places.long())
 
 
 def _ends(entries: Floats) -> tuple[Floats, Floats]:

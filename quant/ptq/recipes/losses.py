@@ -19,6 +19,9 @@ Tensors = Mapping[str, torch.Tensor]
 # Box terms are in strides (or shares of an anchor); scores are in nats.
 BOX_WEIGHT = 4.0
 LEAST = 1e-6
+# Places where the float network's score is lower are no detections to any threshold in use: only
+# their objectness counts.
+LEAST_CONFIDENCE = 1e-3
 
 
 def feature_names(steps: Sequence[Step]) -> tuple[str, ...]:
@@ -75,7 +78,7 @@ def output_loss(
         match host.decode:
             case "yolov5" | "yolov7" | "yolox" | "yolov6":
                 anchors = host.anchors_of(scale)
-                terms.append(_head_loss(host, _rows(made, anchors), _rows(wanted, anchors)))
+                terms.append(_head_loss(host, _fields(made, anchors), _fields(wanted, anchors)))
             case "classify":
                 terms.append(_class_loss(made.flatten(1), wanted.flatten(1)))
             case "none":
@@ -84,28 +87,33 @@ def output_loss(
     return torch.stack(terms).mean()
 
 
-def _rows(tensor: torch.Tensor, anchors: int) -> torch.Tensor:
-    """Return [N * anchors * H * W, fields]."""
+def _fields(tensor: torch.Tensor, anchors: int) -> torch.Tensor:
+    """Return a view [N, anchors, fields, H, W]."""
     n, rows, height, width = tensor.shape
-    split = tensor.reshape(n, anchors, rows // anchors, height, width)
-    return split.permute(0, 1, 3, 4, 2).reshape(-1, rows // anchors)
+    return tensor.reshape(n, anchors, rows // anchors, height, width)
 
 
 def _head_loss(host: HostSpec, made: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
     classes = len(host.class_names)
     if host.decode == "yolov6":
-        confidence = wanted[:, :classes].sigmoid().amax(dim=1)
-        boxes, wanted_boxes = made[:, classes:], wanted[:, classes:]
-        scores, wanted_scores = made[:, :classes], wanted[:, :classes]
+        confidence = wanted[:, :, :classes].amax(dim=2).sigmoid()
         certain = made.new_zeros(())
     else:
-        confidence = wanted[:, 4].sigmoid() * wanted[:, 5:].sigmoid().amax(dim=1)
+        confidence = wanted[:, :, 4].sigmoid() * wanted[:, :, 5:].amax(dim=2).sigmoid()
+        certain = divergence(made[:, :, 4], wanted[:, :, 4]).sum()
+    total = confidence.sum() + 1.0
+    # Most places see nothing: the classes of the others alone are gathered and compared.
+    counted = confidence > LEAST_CONFIDENCE
+    confidence = confidence[counted]
+    made, wanted = (t.permute(0, 1, 3, 4, 2)[counted] for t in (made, wanted))
+    if host.decode == "yolov6":
+        boxes, wanted_boxes = made[:, classes:], wanted[:, classes:]
+        scores, wanted_scores = made[:, :classes], wanted[:, :classes]
+    else:
         boxes, wanted_boxes = made[:, :4], wanted[:, :4]
         if host.decode != "yolox":
             boxes, wanted_boxes = 2 * boxes.sigmoid(), 2 * wanted_boxes.sigmoid()
         scores, wanted_scores = made[:, 5:], wanted[:, 5:]
-        certain = divergence(made[:, 4], wanted[:, 4]).sum()
-    total = confidence.sum() + 1.0
     box = (F.l1_loss(boxes, wanted_boxes, reduction="none").mean(dim=1) * confidence).sum()
     score = (divergence(scores, wanted_scores).sum(dim=1) * confidence).sum()
     return (BOX_WEIGHT * box + certain + score) / total

@@ -28,6 +28,8 @@ from quant.ptq.recipes.ranges import one_of, within
 Gain = Literal["none", "moments", "least-squares"]
 Targets = Literal["own", "float"]
 GAINS: tuple[str, ...] = get_args(Gain)
+Arithmetic = Literal["auto", "float32"]
+ARITHMETICS: tuple[str, ...] = get_args(Arithmetic)
 TARGETS: tuple[str, ...] = get_args(Targets)
 
 
@@ -131,11 +133,14 @@ class Distill:
         steps: Steps of Adam; a time limit may lower it.
         batch: Images of a step.
         crop: Side of the random crops, as a share of the input; 1 keeps whole images.
+        reach: Largest share of the input that a crop shows, made smaller to its size; as ``crop``
+            or less, all crops keep the images' own size.
         weight_rate: Learning rate of weights, as a share of half their levels' span.
         scale_rate: Learning rate of weight scales (their logarithms).
         bias_rate: Learning rate of biases, in units of the layer's outputs.
         range_rate: Learning rate of activation scales (their logarithms).
         feature: Weight of the inner tensors' error beside the outputs'.
+        arithmetic: ``auto`` multiplies bfloat16 where the processor is made for it; ``float32``.
         save_every: Steps between two saved states.
         seed: Of crops, flips and order.
         enabled: Whether the stage runs.
@@ -144,11 +149,13 @@ class Distill:
     steps: int = 1000
     batch: int = 8
     crop: float = 0.5
+    reach: float = 0.5
     weight_rate: float = 8e-4
     scale_rate: float = 3e-4
     bias_rate: float = 5e-4
     range_rate: float = 3e-4
     feature: float = 1.0
+    arithmetic: Arithmetic = "auto"
     save_every: int = 100
     seed: int = 1
     enabled: bool = True
@@ -158,6 +165,8 @@ class Distill:
         within("distill", "steps", self.steps, 1, 1_000_000)
         within("distill", "batch", self.batch, 1, 256)
         within("distill", "crop", self.crop, 0.1, 1.0)
+        within("distill", "reach", self.reach, 0.1, 1.0)
+        one_of("distill", "arithmetic", self.arithmetic, ARITHMETICS)
         for name in ("weight_rate", "scale_rate", "bias_rate", "range_rate"):
             within("distill", name, getattr(self, name), 0.0, 0.1)
         within("distill", "feature", self.feature, 0.0, 100.0)

@@ -15,6 +15,9 @@ import torch
 from quant.formats import TensorFormat
 from quant.ptq.codes import decode, encode
 
+# Integers below this are exact in bfloat16.
+SHORT_CODES = 256
+
 
 class _Round(torch.autograd.Function):
     """``scale * (nearest code - zero)``; saves input and output only."""
@@ -46,7 +49,7 @@ class _Round(torch.autograd.Function):
 
 
 def _dot(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    return torch.dot(a.reshape(-1), b.reshape(-1))
+    return torch.dot(a.reshape(-1).float(), b.reshape(-1).float())
 
 
 def _ends(fmt: TensorFormat) -> tuple[int, int]:
@@ -66,14 +69,16 @@ def rounded(x: torch.Tensor, fmt: TensorFormat, stretch: torch.Tensor) -> torch.
     """Return a tensor rounded to its format.
 
     Args:
-        x: float32 [N, C, H, W], real.
+        x: float32 or bfloat16 [N, C, H, W], real.
         fmt: The format.
         stretch: Scalar: the scale counts times ``exp(stretch)``. Formats with row ranges (the
             heads' fine outputs) keep their scales.
 
     Returns:
-        float32 [N, C, H, W], real.
+        The same, real; float32 where the format has more codes than bfloat16 has digits.
     """
+    if fmt.max_decoded >= SHORT_CODES or not fmt.uniform:
+        x = x.float()
     if fmt.uniform:
         result: torch.Tensor = _Round.apply(x, stretch, fmt)  # type: ignore[no-untyped-call]
         return result

@@ -23,6 +23,7 @@ from quant.ptq.schemes.integers import real_weights
 from quant.ptq.schemes.setting import quantize_layer
 from quant.ptq.settings import QuantizeSettings
 from quant.ptq.steps import Step
+from quant.weights import Weights
 
 IMAGES = 4
 COLUMNS = 8_000
@@ -53,42 +54,57 @@ class Sensitivity:
     extra_kib: float
 
 
+class OutputCosts:
+    """What the outputs lose when one layer's weights are rounded."""
+
+    def __init__(self, graph: FloatGraph, images: npt.NDArray[np.float32]) -> None:
+        """Measure the network's inner tensors.
+
+        Args:
+            graph: The float network.
+            images: float32 [N, C, H, W], normalised; the first few are read.
+        """
+        few = images[:IMAGES]
+        layers = {op.name: op for op in graph.ops if isinstance(op, FloatConv | FloatLinear)}
+        self.weights = {
+            name: op.weight if isinstance(op, FloatConv) else op.weight[:, :, None, None]
+            for name, op in layers.items()
+        }
+        self._importance = output_importance(graph, set(layers), few)
+        self._pixels = {name: graph.shapes[name][1] * graph.shapes[name][2] for name in layers}
+        sums = {
+            name: MomentSums(op, COLUMNS, len(few), number)
+            for number, (name, op) in enumerate(layers.items())
+        }
+        _count(graph, layers, sums, few)
+        self._moments = {name: each.moments() for name, each in sums.items()}
+
+    def of(self, name: str, weights: Weights) -> float:
+        """Return the noise of the outputs, relative to their energy, of one rounded layer."""
+        moments = self._moments[name]
+        error = moments.error(in_groups(real_weights(weights), moments.hessian.shape[0]))
+        each = error.clamp(min=0.0).reshape(-1).numpy()
+        return float((each * self._importance[name]).sum()) * self._pixels[name]
+
+
 def sensitivities(
-    graph: FloatGraph,
-    steps: tuple[Step, ...],
-    settings: QuantizeSettings,
-    images: npt.NDArray[np.float32],
+    steps: tuple[Step, ...], settings: QuantizeSettings, costs: OutputCosts
 ) -> tuple[Sensitivity, ...]:
     """Return every layer's figures, the most sensitive first.
 
     Args:
-        graph: The float network.
-        steps: Its steps.
+        steps: Steps of the network.
         settings: Bits and schemes.
-        images: float32 [N, C, H, W], normalised; the first few are read.
+        costs: Of the network.
     """
-    few = images[:IMAGES]
-    layers = {op.name: op for op in graph.ops if isinstance(op, FloatConv | FloatLinear)}
-    importance = output_importance(graph, set(layers), few)
-    sums = {
-        name: MomentSums(op, COLUMNS, len(few), number)
-        for number, (name, op) in enumerate(layers.items())
-    }
-    _count(graph, layers, sums, few)
     edges = edge_names(steps, {s.name for s in steps})
     found = []
-    for name, op in layers.items():
-        moments = sums[name].moments()
-        weight = op.weight if isinstance(op, FloatConv) else op.weight[:, :, None, None]
-        pixels = graph.shapes[name][1] * graph.shapes[name][2]
-        own = settings.weight_bits_of(name, edge=name in edges)
-        lost = {}
-        for bits in {own, settings.weight_bits}:
-            rounded = quantize_layer(weight, settings.weights_of(bits)).weights
-            error = moments.error(in_groups(real_weights(rounded), moments.hessian.shape[0]))
-            each = error.clamp(min=0.0).reshape(-1).numpy()
-            lost[bits] = float((each * importance[name]).sum()) * pixels
-        low = settings.weight_bits
+    for name, weight in costs.weights.items():
+        own, low = settings.weight_bits_of(name, edge=name in edges), settings.weight_bits
+        lost = {
+            bits: costs.of(name, quantize_layer(weight, settings.weights_of(bits)).weights)
+            for bits in {own, low}
+        }
         found.append(
             Sensitivity(
                 name,

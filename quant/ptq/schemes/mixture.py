@@ -8,7 +8,6 @@ multiplier hardware, estimated as products of operand widths.
 Source of the first rule: Quantizing YOLOv7: A Comprehensive Study, arXiv 2407.04943.
 """
 
-from collections.abc import Iterable
 from typing import Literal, assert_never
 
 import numpy as np
@@ -26,25 +25,25 @@ SCALE_BITS = 32
 
 def mixed(
     weight: npt.NDArray[np.float32],
-    roundings: Iterable[Rounding],
+    rounding: Rounding,
     rule: Rule,
     importance: npt.NDArray[np.float64] | None = None,
     least_scale: npt.NDArray[np.float64] | None = None,
     act_bits: int = 8,
 ) -> QuantizedLayer:
-    """Return the layer at the granularity that the rule likes best; the first one of equals.
+    """Return the layer at the candidate that the rule likes best; the first one of equals.
 
     Args:
         weight: float32 OIHW.
-        roundings: What to choose from; at least one.
+        rounding: Scheme and bits at every granularity.
         rule: What is compared.
         importance: As for ``LayerGroups``.
         least_scale: As for ``LayerGroups.quantize``.
         act_bits: Width of the activations, for the ``hardware`` rule.
     """
     best: tuple[float, QuantizedLayer] | None = None
-    for rounding in roundings:
-        groups = LayerGroups(weight, rounding.granularity, importance)
+    for granularity in CANDIDATES:
+        groups = LayerGroups(weight, granularity, importance)
         layer = groups.quantize(rounding, least_scale)
         # The study compares real levels; what bits and hardware buy is what is stored.
         rounded = layer.real if rule == "error" else layer.stored_real
@@ -54,7 +53,7 @@ def mixed(
         if best is None or cost < best[0]:
             best = cost, layer
     if best is None:
-        raise ValueError("no rounding to choose from")
+        raise ValueError("no granularity to choose from")
     return best[1]
 
 

@@ -9,6 +9,8 @@ bits per weight, so that 4-bit regions store 5 bits and 3-bit regions a true 4.
 the breakpoint itself. *Code form*: the centre is a symmetric signed b-bit grid of step 2p/(2**b-1),
 its levels end half a step before the breakpoint, none is stored twice. The code -2**(b-1) of its
 centre would be reached at -p only, where the tail begins; the integer tables use it.
+*Overlapping form* (the code's option ``pw_opt``): a second signed b-bit grid covers the whole range
+[-m, m] and starts at 0, so that no region has an offset; its levels inside the centre are wasted.
 
 Source: Fang et al., Post-Training Piecewise Linear Quantization for Deep Neural Networks, ECCV
 2020, and its published code; several breakpoints: supplement, eq. 1.
@@ -22,7 +24,7 @@ import numpy.typing as npt
 from quant.ptq.schemes.levels import Levels
 
 Floats = npt.NDArray[np.float64]
-Form = Literal["paper", "code"]
+Form = Literal["paper", "code", "overlap"]
 
 
 def stored_bits(region_bits: int, breakpoints: int) -> int:
@@ -36,9 +38,11 @@ def magnitude_levels(ends: Floats, region_bits: int, form: Form) -> Levels:
     Args:
         ends: float64 [G, n + 2], ascending: 0, the breakpoints, the largest magnitude.
         region_bits: Bits b of a region, with the sign; 2 to 7.
-        form: The paper's or the code's centre.
+        form: The paper's or the code's regions, or overlapping ones.
     """
     count = 1 << (region_bits - 1)
+    if form == "overlap":
+        return _overlapping(ends, count)
     steps = np.arange(count)
     values, thresholds = [], []
     for region in range(ends.shape[1] - 1):
@@ -50,6 +54,21 @@ def magnitude_levels(ends: Floats, region_bits: int, form: Form) -> Levels:
             thresholds.append(low)
         thresholds.append(low + step * (steps[:-1] + 0.5))
     return Levels(np.concatenate(values, axis=1), np.concatenate(thresholds, axis=1))
+
+
+def _overlapping(ends: Floats, count: int) -> Levels:
+    """Return the centre's grid below the breakpoint and the whole range's above it."""
+    steps = np.arange(count)
+    point, top = ends[:, 1, None], ends[:, 2, None]
+    inner = point / (count - 0.5) * steps
+    step = top / (count - 0.5)
+    outer = step * steps
+    # Levels that the breakpoint hides are never taken: their thresholds lie at it.
+    between = np.maximum(outer[:, :-1] + step / 2, point)
+    middles = point / (count - 0.5) * (steps[:-1] + 0.5)
+    return Levels(
+        np.concatenate([inner, outer], axis=1), np.concatenate([middles, point, between], axis=1)
+    )
 
 
 def mirrored(levels: Levels) -> Levels:

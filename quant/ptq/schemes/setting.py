@@ -7,10 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from quant.errors import QuantizationError
-from quant.ptq.schemes.breakpoints import Method
-from quant.ptq.schemes.mixture import CANDIDATES, RULES, Rule, mixed
-from quant.ptq.schemes.uniform import Clip
-from quant.ptq.weightquant import LayerGroups, QuantizedLayer, Rounding, SchemeName
+from quant.ptq.schemes.mixture import RULES, Rule, mixed
+from quant.ptq.weightquant import LayerGroups, QuantizedLayer, Rounding
 from quant.weights import Granularity
 
 Floats = npt.NDArray[np.float64]
@@ -25,51 +23,24 @@ class Setting:
     """How the weights of some layers are rounded.
 
     Attributes:
-        scheme: Which levels.
-        bits: Stored bits per weight.
+        rounding: Scheme and bits.
         granularity: One for all layers, or a mixture of filter-, F-shape- and C-shape-wise.
-        clip: Range of a group.
-        breakpoint_method: How PWLQ finds its breakpoint.
-        breakpoints: Breakpoints of PWLQ.
-        multiplier_bits: Width of the group multipliers; that of the granularity when absent.
     """
 
-    scheme: SchemeName
-    bits: int
+    rounding: Rounding
     granularity: str
-    clip: Clip = "minmax"
-    breakpoint_method: Method = "search"
-    breakpoints: int = 1
-    multiplier_bits: int | None = None
 
     def __post_init__(self) -> None:
-        """Check the fields.
+        """Check the granularity.
 
         Raises:
-            QuantizationError: A value is not available.
+            QuantizationError: It is not available.
         """
         known = (*(str(g) for g in Granularity), *MIXTURES)
         if self.granularity not in known:
             raise QuantizationError(
                 f"granularity '{self.granularity}' is not available; choose {', '.join(known)}"
             )
-        self.roundings()
-
-    def roundings(self) -> tuple[Rounding, ...]:
-        """Return what a layer may be rounded with: one per granularity to choose from."""
-        own = (Granularity(self.granularity),) if self.granularity not in MIXTURES else CANDIDATES
-        return tuple(
-            Rounding(
-                self.scheme,
-                self.bits,
-                g,
-                self.clip,
-                self.breakpoint_method,
-                self.breakpoints,
-                self.multiplier_bits,
-            )
-            for g in own
-        )
 
 
 def quantize_layer(
@@ -86,8 +57,8 @@ def quantize_layer(
         importance: As for ``LayerGroups``.
         least_scale: As for ``LayerGroups.quantize``.
     """
-    roundings = setting.roundings()
-    if setting.granularity in MIXTURES:
-        return mixed(weight, roundings, MIXTURES[setting.granularity], importance, least_scale)
-    groups = LayerGroups(weight, roundings[0].granularity, importance)
-    return groups.quantize(roundings[0], least_scale)
+    rule = MIXTURES.get(setting.granularity)
+    if rule is not None:
+        return mixed(weight, setting.rounding, rule, importance, least_scale)
+    groups = LayerGroups(weight, Granularity(setting.granularity), importance)
+    return groups.quantize(setting.rounding, least_scale)

@@ -38,7 +38,8 @@ def pwlq_tables(region_bits: int, form: Form) -> tuple[Tables, npt.NDArray[np.in
     Args:
         region_bits: Bits b of a region, with the sign; 2 to 7.
         form: Paper: centre step k1 (1 or 2), breakpoint k1*(2**(b-1) - 1). Code: centre step 2,
-            breakpoint 2**b - 1, the code -2**(b-1) of the centre is used.
+            breakpoint 2**b - 1, the code -2**(b-1) of the centre is used. Overlap: both grids are
+            two's complement, centre step 2, breakpoint 2**b - 1.
 
     Returns:
         int64 [T, 2**(b+1)] with tail steps from short to long, and the breakpoint of each, [T].
@@ -46,9 +47,10 @@ def pwlq_tables(region_bits: int, form: Form) -> tuple[Tables, npt.NDArray[np.in
     limit = ENTRY_LIMIT[stored_bits(region_bits, 1)]
     last = (1 << (region_bits - 1)) - 1
     made: list[tuple[float, int, npt.NDArray[np.int64]]] = []
-    for centre in (2,) if form == "code" else (2, 1):
-        point = (2 * last + 1) if form == "code" else centre * last
-        for tail in range(1, (limit - point) // last + 1):
+    for centre in (2, 1) if form == "paper" else (2,):
+        point = centre * last if form == "paper" else 2 * last + 1
+        first, end = (3, limit // (last + 1)) if form == "overlap" else (1, (limit - point) // last)
+        for tail in range(first, end + 1):
             ratio = tail / centre
             if len(made) < MAX_TABLES and all(ratio != known for known, _, _ in made):
                 made.append((ratio, point, _pwlq_table(centre, point, tail, last, form)))
@@ -59,6 +61,9 @@ def pwlq_tables(region_bits: int, form: Form) -> tuple[Tables, npt.NDArray[np.in
 
 def _pwlq_table(centre: int, point: int, tail: int, last: int, form: Form) -> npt.NDArray[np.int64]:
     steps = np.arange(last + 1)
+    if form == "overlap":
+        both = np.arange(-last - 1, last + 1)
+        return np.sort(np.concatenate([centre * both, tail * both]))
     outer = point + tail * steps
     inner = centre * steps
     # The code form's centre is two's complement: it has one level more instead of a second zero.
