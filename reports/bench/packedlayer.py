@@ -75,7 +75,7 @@ def layer_rows(
     macs = conv_geometry(node, shape, folding, source).macs_per_cycle
     whole = synthesise(folder / "whole", files, TOP, f"{XILINX} -top {TOP}")
     flow = f"{APART} -top {TOP}; tee -o {STATISTICS} stat -json"
-    synthesise(folder / "parts", files, TOP, flow)
+    synthesise(folder / "parts", files, f"{TOP} --keep-hierarchy", flow)
     modules = json.loads((folder / "parts" / STATISTICS).read_text(encoding="utf-8"))["modules"]
     shares = part_cells(modules)
     return [

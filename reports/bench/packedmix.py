@@ -1,18 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which cores the layers of a network take, and what its products cost together.
+"""``python -m reports.bench.packedmix NARROW EDGES --json FILE``: cores of a network together.
 
-Every layer takes the core that costs least of those that its weights leave (``hw.core_cost``).
-Blocks and lookup tables are those of the cores alone, at the measured figures per product.
+NARROW is a build with weights of 4 bits in every layer, EDGES one with 8 bits in stem and head,
+both of pictures of 64x64; shares are those of 640x640. Every layer takes the core that costs least
+of those that its weights leave (``hw.core_cost``). Blocks and lookup tables are those of the cores
+alone, at the measured figures per product.
 """
 
+import argparse
+import json
+import sys
 from collections import Counter
 from dataclasses import dataclass
+from pathlib import Path
 
 from hw.core_cost import LUT_PER_MAC, core_cost
 from hw.cores import MACS_PER_BLOCK, PACKED_CORES, PIXELS
 from hw.divisors import divisors
 from hw.geometry import ConvGeometry, conv_geometry
-from quant.errors import PlanError
+from quant.bundle import load_bundle
+from quant.errors import NibbleflowError, PlanError
 from quant.formats import RowRange, TensorFormat
 from quant.graph import QGraph
 from quant.nodes import Conv
@@ -23,6 +30,33 @@ from reports.bench.record import Row
 CORES: tuple[Core, ...] = ("plain_dsp", *PACKED_CORES)
 WIDEST_TAP = 8
 """Channels of a tap in which the cores were measured."""
+
+
+SCALE = 10
+"""Sides of the pictures that the figures are for, over those of the builds."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Work out and write the figures; return the exit code."""
+    parser = argparse.ArgumentParser(description="Cores that the layers of a network take.")
+    parser.add_argument("narrow", type=Path, help="build with 4-bit weights everywhere")
+    parser.add_argument("edges", type=Path, help="build with 8-bit weights in stem and head")
+    parser.add_argument("--json", type=Path, required=True, help="file to write")
+    given = parser.parse_args(arguments)
+    try:
+        narrow, edges = (
+            load_bundle(folder / "bundle").graph for folder in (given.narrow, given.edges)
+        )
+        rows = [
+            mix_row("every layer W4A4", narrow, scale=SCALE, narrow_input=True),
+            mix_row("every layer W4A4, picture of 8 bits", narrow, scale=SCALE),
+            mix_row("8-bit stem and head, picture of 8 bits", edges, scale=SCALE),
+        ]
+    except NibbleflowError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    given.json.write_text(json.dumps({"mix": rows}, indent=1) + "\n", encoding="utf-8")
+    return 0
 
 
 @dataclass(frozen=True)
@@ -97,3 +131,7 @@ def mix_row(name: str, graph: QGraph, *, scale: int = 1, narrow_input: bool = Fa
         "mac_per_dsp_with_borders": round(macs / busy, 3),
         "lut_per_mac": round(luts / macs, 3),
     }
+
+
+if __name__ == "__main__":
+    sys.exit(main())

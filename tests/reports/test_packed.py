@@ -9,6 +9,7 @@ import pytest
 from reports.bench import packed
 from reports.bench.__main__ import run_benchmark
 from reports.bench.packedcores import CORES, core_row
+from reports.bench.packedlayer import part_cells
 from reports.bench.record import read_record, write_record
 from reports.readme import CHECKOUT
 
@@ -29,8 +30,12 @@ def test_lists_are_keys_of_the_record(tmp_path, monkeypatch):
         "cores": [{"name": "pack6", "lut": 5}, {"name": "plain_lut", "lut": 9}],
         "exact": [{"name": "pack6", "outputs": 100, "mismatches": 0}],
         "fmax": [{"name": "plain", "mhz": 150.0}],
+        "layer": [{"part": "whole", "lut": 3}],
+        "mix": [{"network": "x", "mac_per_dsp": 4.9}],
     }
     monkeypatch.setattr(packed.Runner, "module", lambda *_: found)
+    monkeypatch.setattr(packed.Runner, "nibbleflow", lambda *_: {})
+    monkeypatch.setattr(packed, "network_row", lambda name, *_: {"model": name})
     record = run_benchmark(packed.BENCHMARK, tmp_path)
     assert record.figures == (
         {"name": "pack6", "lut": 5, "outputs": 100, "mismatches": 0},
@@ -40,7 +45,34 @@ def test_lists_are_keys_of_the_record(tmp_path, monkeypatch):
     written = json.loads(path.read_text())
     assert "lists" not in written
     assert {name: written[name] for name in found} == found
+    assert written["networks"] == [
+        {"model": "yolov5n-320", "act_bits": 4},
+        {"model": "yolov5n-320", "act_bits": 8},
+    ]
     assert read_record(path) == record
+
+
+def test_parts_of_a_layer():
+    modules = {
+        "\\layer": {"num_cells_by_type": {"LUT2": 1}},
+        "\\nf_window$layer.u_conv.u_conv.u_window": {"num_cells_by_type": {"LUT3": 2, "FDRE": 5}},
+        "\\nf_rom_cycle$layer.u_conv.u_conv.g_packed.u_core.g_memory[0].u_weights": {
+            "num_cells_by_type": {"RAMB18E2": 1}
+        },
+        "\\nf_dsp48e2$layer.u_conv.u_conv.g_packed.u_core.g_pack6.u_core.g_part[0].u_dsp": {
+            "num_cells_by_type": {"DSP48E2": 1}
+        },
+        "\\nf_requant$layer.u_conv.u_conv.u_finish.u_requant": {"num_cells_by_type": {"LUT6": 7}},
+        "\\nf_pixel_order$layer.u_conv.u_conv.g_order.u_order": {"num_cells_by_type": {"LUT4": 3}},
+    }
+    assert part_cells(modules) == {
+        "window": {"LUT3": 2, "FDRE": 5},
+        "weights": {"RAMB18E2": 1},
+        "core": {"DSP48E2": 1},
+        "requantizer": {"LUT6": 7},
+        "queue and order": {"LUT4": 3},
+        "control and streams": {"LUT2": 1},
+    }
 
 
 def test_results_keep_the_goals():
