@@ -208,7 +208,8 @@ def _nothing(network: Network, found: NoPlan, interval: int | None, clock_hz: in
     if interval is not None and interval < moved:
         return (
             f"'{name}'{where} {rate}: the board's memory moves a frame and its results in "
-            f"{moved:,} cycles, there are {interval:,}; at most {clock_hz / moved:.4g} frames per second"
+            f"{moved:,} cycles, there are {interval:,}; at most {clock_hz / moved:.4g} frames per "
+            "second"
         )
     verdict = "does not fit" if found.proved else "found no plan that fits"
     lacks = "; ".join(str(s) for s in shortages(network, found.interval))
