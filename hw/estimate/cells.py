@@ -221,7 +221,7 @@ def _multiply_accumulate(w: Work, p: Parameters, acts: int, *, use_dsp: bool) ->
     levels = (simd - 1).bit_length()
     w.control += 2 + levels
     # Flags beside the data: first and last of a fold.
-    w.lutram_luts += 2 * (2 + levels >= _SHORTEST_SHIFT)
+    w.lutram_luts += 2
 
 
 def _maxpool(w: Work, p: Parameters) -> None:

@@ -221,7 +221,8 @@ def add_requantizer(
     parameters = 0 if constant else 3 * max(1, levels) + 4 * (code_bits + 1)
     w.codes += lanes * (accumulator_bits + parameters + half + total - 1 + code_bits)
     w.control += 7
-    w.lutram_luts += 1
+    # Flags that travel seven stages, and what else is only late.
+    w.lutram_luts += 3
 
 
 def add_steps(w: Work, lanes: int, steps_lanes: int, in_bits: int, out_bits: int) -> None:

@@ -70,7 +70,26 @@ def solve(
     """
     if any(not options for options in problem.options.values()):
         return Answer("impossible", None, 0)
+    if _surely_short(problem, budget):
+        return Answer("impossible", None, 0)
     return _Model(problem, budget, least).run(effort, first=first, hint=hint)
+
+
+def _surely_short(problem: Problem, budget: Budget) -> bool:
+    """Whether even the least of every node and FIFO, one resource by itself, is above a limit."""
+    limit = budget.limit
+    if limit is None:
+        return False
+    for field, most in enumerate(limit):
+        least = problem.fixed[field]
+        least += sum(min(o.uses[field] for o in found) for found in problem.options.values())
+        least += sum(
+            min(fifo.uses[field] for lanes in edge.fifos.values() for fifo in lanes)
+            for edge in problem.edges
+        )
+        if least > most:
+            return True
+    return False
 
 
 def _cp_model() -> Any:  # noqa: ANN401 - a module of an optional extra

@@ -20,6 +20,7 @@ from hw.explore import (
     network_tables,
     shortages,
 )
+from hw.explore.search import bandwidth_interval
 from nibbleflow.exploration import chosen, finish
 from nibbleflow.folders import BuildFolder, write_whole
 from nibbleflow.foldings import Aim
@@ -202,6 +203,13 @@ def _nothing(network: Network, found: NoPlan, interval: int | None, clock_hz: in
             f"'{name}' {rate}: '{slow}' fully parallel takes {fastest:,} cycles a frame, there are "
             f"{interval:,}; at most {clock_hz / fastest:.4g} frames per second at "
             f"{clock_hz / 1e6:g} MHz; raise --clock or use a smaller image"
+        )
+    moved = bandwidth_interval(network)
+    if interval is not None and interval < moved:
+        return (
+            f"'{name}'{where} {rate}: the board's memory moves a frame and its results in "
+            f"{moved:,} cycles, there are {interval:,}; at most {clock_hz / moved:.4g} frames per "
+            "second"
         )
     verdict = "does not fit" if found.proved else "found no plan that fits"
     lacks = "; ".join(str(s) for s in shortages(network, found.interval))

@@ -36,7 +36,7 @@ ROUGH_LUT = {
     "addresses": 8.0,
     "corners": 2.0,
     "gates": 1.0,
-    "products": 1.3,
+    "products": 1.55,
     "decodes": 1.0,
     "adders": 1.0,
     "biases": 1.0,
@@ -49,8 +49,11 @@ ROUGH_LUT = {
 
 ROUGH_FF = dict.fromkeys(FF_FEATURES, 1.0) | {"cells": 0.0}
 
+# Ends and loaders of a network: a few counters each.
+_NOT_DRAWN = ("axis_end", "load_gate", "rom_load")
+
 # Weight of the rough prices beside one fitted cell, and cells below which errors count absolute.
-_TRUST, _SMALL = 0.003, 20
+_TRUST, _SMALL = 0.02, 20
 _SWEEPS = 4000
 
 
@@ -86,29 +89,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def fitted_prices(runs: Sequence[Run]) -> dict[str, Any]:
-    """Return the prices of every kind from the runs that are there to fit to."""
-    chosen: dict[str, list[Run]] = {}
+    """Return the prices of every kind from the runs that are there to fit to.
+
+    ``cells`` counts the runs; without any the prices are the rough ones.
+    """
+    chosen: dict[str, list[Run]] = {kind: [] for kind in (*map(price_kind, KINDS), *_NOT_DRAWN)}
     for run in runs:
         if run.seed == FIT_SEED:
-            chosen.setdefault(price_kind(run.kind), []).append(run)
-    prices = {}
+            chosen[price_kind(run.kind)].append(run)
+    prices: dict[str, Any] = {}
     for kind, some in chosen.items():
         cells = [run.cell() for run in some]
         work = [cell_work(cell.module, cell.parameters) for cell in cells]
-        prices[kind] = {
-            what: _named(
-                names,
-                fit(
-                    np.array([[getattr(w, name) for name in names] for w in work], np.float64),
-                    np.array([getattr(run.counted, what) for run in some], np.float64),
-                    np.array([rough[name] for name in names]),
-                ),
-            )
-            for what, names, rough in (
-                ("lut", LUT_FEATURES, ROUGH_LUT),
-                ("ff", FF_FEATURES, ROUGH_FF),
-            )
-        }
+        prices[kind] = {"cells": len(some)}
+        for what, names, rough in (
+            ("lut", LUT_FEATURES, ROUGH_LUT),
+            ("ff", FF_FEATURES, ROUGH_FF),
+        ):
+            found = np.array([rough[name] for name in names])
+            if some:
+                features = np.array([[getattr(w, name) for name in names] for w in work], float)
+                counted = np.array([getattr(run.counted, what) for run in some], float)
+                found = fit(features, counted, found)
+            prices[kind][what] = _named(names, found)
     return prices
 
 

@@ -38,10 +38,10 @@ def test_counted_beside_estimated(cli, build, yosys, tmp_path):
     found = json.loads(file.read_text())
     assert json.loads((build / "synth" / "cells.json").read_text()) == found
     assert sum(yosys) == len(found["cells"])
-    times = sum(len(row["builders"]) for row in found["cells"])
+    times = sum(len(row["owners"]) for row in found["cells"])
     assert found["counted"]["lut"] - found["estimated"]["lut"] == 10 * times
     for row in found["cells"]:
-        assert set(row) == {"module", "builders", "basis", "estimated", "counted", "weights"}
+        assert set(row) == {"module", "owners", "basis", "estimated", "counted", "weights"}
         assert row["counted"]["lut"] == row["estimated"]["lut"] + 10
         assert len(row["estimated"]) == len(astuple(Resources()))
     # What is kept is not run again.
@@ -93,7 +93,7 @@ def test_a_tool_that_fails(cli, build, monkeypatch):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--target", "asic"), "--target 'asic' is not knbuild; use xcup or ecp5"),
+        (("--target", "asic"), "--target 'asic' is not known; use xcup or ecp5"),
         (
             ("--nodes", "all"),
             "--nodes is for --target ecp5; xcup synthesises every distinct cell",

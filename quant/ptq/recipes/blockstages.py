@@ -36,11 +36,12 @@ class Blockwise:
         float_inputs: Share of a block's inputs taken from the float network instead of the rounded
             one, element by element, as QDrop mixes them.
         weight_rate: Learning rate of weights, as a share of half their levels' span; with
-            ``adaround`` that of the choices' logits, times 10.
+            ``adaround`` that of the choices' logits, times 30.
         scale_rate: Learning rate of weight scales (their logarithms).
         affine_rate: Learning rate of gains, and of offsets in units of the layer's outputs.
         range_rate: Learning rate of activation scales (their logarithms).
-        pull: With ``adaround``, weight of the term that drives every choice to up or down.
+        pull: With ``adaround``, weight of the term that drives every choice to up or down, beside
+            the first error; of less, choices stay half open and are cut at the end.
         seed: Of order, parts and mixing.
         enabled: Whether the stage runs.
     """
@@ -58,7 +59,7 @@ class Blockwise:
     scale_rate: float = 3e-3
     affine_rate: float = 3e-3
     range_rate: float = 3e-3
-    pull: float = 0.01
+    pull: float = 1000.0
     seed: int = 1
     enabled: bool = True
 
@@ -75,7 +76,7 @@ class Blockwise:
         within(self.kind, "float_inputs", self.float_inputs, 0.0, 1.0)
         for name in ("weight_rate", "scale_rate", "affine_rate", "range_rate"):
             within(self.kind, name, getattr(self, name), 0.0, 1.0)
-        within(self.kind, "pull", self.pull, 0.0, 100.0)
+        within(self.kind, "pull", self.pull, 0.0, 1_000_000.0)
         within(self.kind, "seed", self.seed, 0, 2**31 - 1)
 
 

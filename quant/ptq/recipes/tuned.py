@@ -33,7 +33,7 @@ Floats = npt.NDArray[np.float64]
 # No channel is turned off, nor its sign turned around.
 LEAST_GAIN = 1e-3
 # Learning rate of AdaRound's logits over that of weights.
-LOGIT_RATE = 10.0
+LOGIT_RATE = 30.0
 
 
 @dataclass(frozen=True, eq=False)

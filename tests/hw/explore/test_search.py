@@ -120,7 +120,10 @@ def test_bandwidth_limits_the_rate():
     for node in GRAPH.outputs:
         c, h, w = GRAPH.shapes[node.source]
         moved += c * h * w * -(-GRAPH.formats[node.source].bits // 8)
-    assert bandwidth_interval(network) == moved * slow.clock_hz // 1000
+    least = bandwidth_interval(network)
+    assert least == moved * slow.clock_hz // 1000
+    assert cheapest_plan(network, least - 1) == NoPlan(least - 1, proved=True)
+    assert fastest_plan(network).selection.interval == least
     without = network_tables(GRAPH, Budget(replace(BOARD, external_bytes_per_second=0)))
     assert bandwidth_interval(without) == 0
 
