@@ -25,6 +25,7 @@ from quant.samples import sample_codes
 from quant.schedule import Folding, Schedule
 from sim.golden import GoldenModel
 from tests.hls.network_graphs import corners, every_kind
+from tests.tcl import tcl
 
 needs_gpp = pytest.mark.skipif(shutil.which("g++") is None, reason="g++ is not on PATH")
 
@@ -220,8 +221,13 @@ class TestCompiled:
             assert "#pragma HLS DATAFLOW" in top
             assert "#pragma HLS STREAM variable=stem_to_sum_0_width_stream depth=500" in top
             assert all(line in top for line in lines[name])
-            tcl = (folder / name / "project.tcl").read_text()
-            assert f'set backend "{name}"' in tcl
+            settings = (folder / name / "project.tcl").read_text()
+            assert f'set backend "{name}"' in settings
+            scripts = sorted((folder / name).glob("*.tcl"))
+            assert {"build_prj.tcl", "project.tcl"} <= {script.name for script in scripts}
+            for script in scripts:
+                text = script.read_text()
+                assert tcl(f"puts [info complete {{{text}}}]").strip() == "1", script.name
         readme = (folder / "README.md").read_text()
         assert "| stem_fork | fork | 2 | 2 | 320 |" in readme
 

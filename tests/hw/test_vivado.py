@@ -3,7 +3,6 @@
 
 import dataclasses
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from hw.vivado.boards import vivado_board
 from quant.errors import PlanError
 from quant.samples import sample_graph
 from sim.rtl import find_verilator
+from tests.tcl import tcl
 
 GRAPH = sample_graph(1)
 
@@ -45,25 +45,6 @@ def loaded():
     """A network whose first convolution is loaded at start."""
     conv = GRAPH.convs[0].name
     return project_of(memory={f"{conv}.weights": "ultra"})
-
-
-def tcl(script: str) -> str:
-    """Run a script in the Tcl that is here, and return what it prints."""
-    found = shutil.which("tclsh")
-    if found is None:
-        return python_tcl(script)
-    return subprocess.run(
-        [found], input=script, capture_output=True, text=True, check=True, timeout=60
-    ).stdout
-
-
-def python_tcl(script: str) -> str:
-    tkinter = pytest.importorskip("tkinter", reason="no Tcl here: neither tclsh nor tkinter")
-    lines: list[str] = []
-    interpreter = tkinter.Tcl()
-    interpreter.createcommand("puts", lambda *words: lines.append(words[-1]))
-    interpreter.eval(script)
-    return "".join(f"{line}\n" for line in lines)
 
 
 # Every command of Vivado that the scripts use; each notes its words and returns one word.
