@@ -181,8 +181,8 @@ def build_bench(
         out_bytes: Bytes of tdata of the output stream, or of each.
         cache: Folder of builds, keyed by all texts and options.
         waves: Be able to record ``dump.vcd`` (slower).
-        optimise: Compile with ``-O3`` for this processor: half as long again to build, a tenth to a
-            half faster.
+        optimise: Compile with ``-O3`` for this processor: nearly twice as long to build, faster
+            where wide multiply-accumulate takes the time.
         large: A whole network: many C++ files, which ``jobs`` compiles side by side.
         ports: Port names; by default ``s_axis_<k>``, ``m_axis_<k>``, ``ap_clk``, ``ap_rst_n``.
         parameters: Parameters of ``top`` to set: integers, or names of files.

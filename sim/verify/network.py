@@ -52,7 +52,7 @@ WATCHDOG_LATENCIES = 4
 WATCHDOG_LEAST = 20_000
 WAVES_BEFORE, WAVES_AFTER = 200, 20
 # Cycles times cells of a run from which on the slower, better compilation pays for itself.
-LONG_RUN = 1_000_000_000
+LONG_RUN = 10_000_000_000
 
 
 @dataclass(frozen=True)

@@ -140,4 +140,5 @@ def test_products_lie_where_the_cell_says(tmp_path):
     # Weights are black boxes: no block, no table of them.
     assert logic.bram18 == blocks.bram18 == 0
     assert (width.bram18, width.lutram_luts, width.dsp) == (0, 8, 0)
-    assert (fifo.bram18, fifo.uram, fifo.lutram_luts) == (2, 0, 40)
+    # 600 words of 64 bits: two blocks of 1,024 words of 36 bits.
+    assert (fifo.bram18, fifo.uram, fifo.lutram_luts) == (4, 0, 40)

@@ -55,7 +55,7 @@ def test_yosys_counts_the_same(tmp_path):
     for row in rows:
         for name in ("bram18", "uram", "lutram_luts"):
             assert row[name] == row[f"{name}_counted"], row
-    assert [row["bram18"] + row["uram"] + row["lutram_luts"] for row in rows] == [1, 16, 32, 2, 8]
+    assert [row["bram18"] + row["uram"] + row["lutram_luts"] for row in rows] == [1, 24, 32, 2, 8]
 
 
 def test_parts_lie_side_by_side():
