@@ -113,7 +113,7 @@ def network_of(granularity: str, floats: dict[str, FloatConv]) -> Network:
     nodes: list[Node] = [image]
     ends: list[Node] = []
     folding = {"image": Folding(4, 4)}
-    layers = {}
+    layers: dict[str, tuple[str, str]] = {}
     for count in sorted(set(channels.values())):
         if count < image.shape[0]:
             nodes.append(Split(f"first {count}", "image", 0, count))

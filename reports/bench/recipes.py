@@ -125,8 +125,16 @@ def measured(runner: Runner, case: Case) -> Row:
     calib = [argument for images in model.calibration for argument in ("--calib", images)]
     begin, used = perf_counter(), _processor_seconds()
     made = runner.nibbleflow(
-        *("quantize", model.file, *calib, *model.options, "-o", folder, *case.options),
-        *("--recipe", case.recipe, "--force"),
+        "quantize",
+        model.file,
+        *calib,
+        *model.options,
+        "-o",
+        folder,
+        *case.options,
+        "--recipe",
+        case.recipe,
+        "--force",
     )
     seconds, used = perf_counter() - begin, _processor_seconds() - used
     engine = "fake_quant" if "--weights-only" in case.options else "integer"
