@@ -68,7 +68,7 @@ def plan_network(
 
     Raises:
         PlanError: No or several targets, one that cannot be met, a core that does not build a
-            layer or that the device does not have.
+            layer or that the device does not have, or more DSP blocks than it has.
     """
     if clock_hz is None:
         clock_hz = DEFAULT_CLOCK_HZ if device is None else device.clock_hz
@@ -76,8 +76,15 @@ def plan_network(
         target = _target(graph, max_macs_per_cycle, target_interval_cycles, fps, clock_hz, aim)
         chosen = _choose(graph, target, aim)
         folding = {name: choice.folding for name, choice in chosen.items()}
-        if device is None or dsp_blocks(graph, folding) <= device.dsp:
+        used = dsp_blocks(graph, folding)
+        if device is None or used <= device.dsp:
             break
+    else:
+        assert device is not None
+        raise PlanError(
+            f"the cores need {used:,} DSP blocks; '{device.name}' has {device.dsp:,}; ask for more "
+            "cycles per frame, or for core plain_lut"
+        )
     return Schedule(graph.digest, clock_hz, folding, memory=weight_styles(graph, folding, device))
 
 

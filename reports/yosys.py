@@ -39,6 +39,7 @@ _OWN_WARNING = re.compile(
     r"/share/abc9_map\.v"
     r"|Resizing cell port \S+\.ADDR(ARD|BWR)ADDR from 16 bits to 1[45] bits"
     r"|Resizing cell port \S+\.D(IN|OUT)[AB]D(IN|OUT) from 64 bits to (32|16) bits"
+    r"|Resizing cell port \S+\.WE(A|BWE) from [84] bits to [42] bits"
     r"|Resizing cell port \S+\.D(IN|OUT)P[AB]D(IN|OUT)P from 8 bits to [42] bits"
     r"|^Warnings: \d+ unique messages, \d+ total$|\b0 warnings"
 )

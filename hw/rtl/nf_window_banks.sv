@@ -39,7 +39,7 @@ module nf_window_banks #(
 );
   localparam int unsigned BeatBits = CodesPerBeat * CodeBits;
 
-  logic [BeatBits-1:0] read_q [Banks];
+  logic [Banks-1:0][BeatBits-1:0] read_q;
   logic [BankW-1:0] bank_q;
   logic [Pixels-1:0] inside_q;
 

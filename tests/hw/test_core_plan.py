@@ -84,11 +84,22 @@ def test_without_a_wish_every_core_is_plain():
 
 
 def test_blocks_become_dearer_until_they_are_enough():
-    wide = plan_network(GRAPH, target_interval_cycles=600, core="auto")
+    wide = plan_network(GRAPH, target_interval_cycles=2304, core="auto")
     used = dsp_blocks(GRAPH, wide.folding)
     small = replace(find_device("zcu104"), name="small", dsp=used // 2)
-    narrow = plan_network(GRAPH, target_interval_cycles=600, core="auto", device=small)
+    narrow = plan_network(GRAPH, target_interval_cycles=2304, core="auto", device=small)
     assert dsp_blocks(GRAPH, narrow.folding) <= small.dsp < used
+
+
+def test_too_few_blocks_are_refused():
+    # One pixel per tap is too slow for this interval, so packed cores are the only ones.
+    few = replace(find_device("zcu104"), name="few", dsp=297)
+    with pytest.raises(PlanError) as caught:
+        plan_network(GRAPH, target_interval_cycles=600, core="auto", device=few)
+    assert str(caught.value) == (
+        "the cores need 512 DSP blocks; 'few' has 297; ask for more cycles per frame, or for core "
+        "plain_lut"
+    )
 
 
 def test_other_devices_have_plain_cores_only():

@@ -8,6 +8,7 @@ import pytest
 
 from hw import add, avgpool, concat, edges, geometry, lookup, maxpool, requantize, split, upsample
 from hw.conv import rtl_sources
+from hw.cores import core_latency
 
 HEADERS = {path.stem: path.read_text().split("`default_nettype none")[0] for path in rtl_sources()}
 MODULES = sorted(name for name, text in HEADERS.items() if "// Golden:" in text)
@@ -24,8 +25,9 @@ LATENCIES = {
     ),
     "nf_concat": f"{concat.LATENCY} cycle.",
     "nf_conv": (
-        "from the last tap of a fold to its output beat "
-        f"{geometry.FIXED_LATENCY} + $clog2(Simd) + Pe/RequantLanes + (1 with a table)"
+        "from the last tap of a fold to its codes "
+        f"{geometry.FIXED_LATENCY + core_latency('plain_lut', 1, 1)} "
+        "+ $clog2(Simd) + Pe/RequantLanes + (1 with a table)"
     ),
     "nf_lookup": f"{lookup.LATENCY} cycles.",
     "nf_maxpool": f"{maxpool.PASS_LATENCY} cycles per pass",

@@ -212,7 +212,7 @@ def test_the_user_says_where_blocks_end(tmp_path):
 @pytest.mark.parametrize(
     ("choice", "message"),
     [
-        ("b9.1", "--blocks: no layer 'b9.1'; near: b1.1, b2.1, p3.1"),
+        ("b9.1", "--blocks: no layer 'b9.1'; near: b2.1, b1.1, p3.1, b2.2, b2.0"),
         ("x", "--blocks: no layer 'x'; near: stem, b1.0, b1.1, b2.0, b2.1"),
         ("p4,p4", "--blocks: 'p4' is named twice; a block ends there once"),
         (

@@ -129,9 +129,9 @@ def test_integer_tables_fit_the_contract(bits, form):
     assert int(np.abs(tables).max()) <= ENTRY_LIMIT[bits + 1]
     assert (np.diff(tables, axis=1) >= 0).all()
     for table, point in zip(tables, points, strict=True):
-        # Overlapping grids have no level at the breakpoint itself.
-        assert (point in table) == (form != "overlap")
-        assert (-point in table) == (form != "overlap")
+        # Overlapping grids have no level at the breakpoint but by chance.
+        if form != "overlap":
+            assert {point, -point} <= set(table.tolist())
     distinct = {len(set(table.tolist())) for table in tables}
     if form == "paper":
         assert max(distinct) == (1 << (bits + 1)) - 3

@@ -62,7 +62,7 @@ def test_rows_name_what_was_measured(checkout):
     alone = next(r for r in rows if r["bits"] == "W4 alone")
     assert (first["engine"], alone["engine"]) == ("integer", "fake_quant")
     assert (first["calibration_images"], alone["calibration_images"]) == (256, None)
-    assert 0.0 < first["quantize_cpu_seconds"] < 60.0
+    assert 0.0 <= first["quantize_cpu_seconds"] < 60.0
     assert runner.commands[0].startswith("nibbleflow quantize demo -o scratch/demo-w4a4-rtn ")
     wanted = "--weights-only --scheme e2m1-spare --least-ratio 3.5 --recipe best --force"
     assert sum(wanted in command for command in runner.commands) == 1

@@ -61,7 +61,7 @@ def _through_codebook(
     x: torch.Tensor, scale: float, zero: int, codebook: tuple[int, ...]
 ) -> torch.Tensor:
     book = torch.tensor(codebook, dtype=x.dtype, device=x.device)
-    codes = torch.bucketize(x / scale + zero, (book[1:] + book[:-1]) / 2, right=True)
+    codes = torch.bucketize((x / scale + zero).contiguous(), (book[1:] + book[:-1]) / 2, right=True)
     return (book[codes] - zero) * scale
 
 
