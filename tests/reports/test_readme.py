@@ -102,8 +102,10 @@ def test_every_shown_figure_is_one_that_benchmarks_measure():
     source = "".join(path.read_text() for path in sorted(folder.glob("*.py")))
     derived = {"stored_kib", "bundle_kib", "gmacs_per_frame"}
     derived |= {"minimal_kib", "throughput_kib", "tensor_kib"}
-    # Made of the names of resources and of figures of accuracy.
+    # Made of the names of resources, engines and figures of accuracy.
     derived |= {f"{name}_percent" for name in ("map", "map50", "precision", "recall")}
+    engines, counts = ("rtl", "hls", "hls_plain"), ("values", "mismatches")
+    derived |= {f"{engine}_{count}" for engine in engines for count in counts}
     derived |= {f"exact_{name}" for name in ("lut", "dsp", "bram18", "uram")}
     for columns in COLUMNS.values():
         for column in columns:

@@ -86,7 +86,8 @@ def test_json_has_the_promised_keys_and_no_nan(summary):
         "name", "kind", "shape", "macs", "weights", "weight_bits", "act_bits", "decoded_bits",
         "scheme",
         "granularity", "weight_sqnr_db", "sqnr_db", "dead_filters", "memory_bits",
-        "accumulator_bits", "pe", "simd", "core", "planned_interval_cycles", "planned_latency_cycles",
+        "accumulator_bits", "pe", "simd", "core",
+            "planned_interval_cycles", "planned_latency_cycles",
     }  # fmt: skip
 
 
