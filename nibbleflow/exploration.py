@@ -11,7 +11,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from time import perf_counter
 
-from hw.device import Device
 from hw.explore import (
     Exploration,
     Network,
@@ -19,16 +18,11 @@ from hw.explore import (
     Uses,
     cheapest_plan,
     fastest_plan,
-    schedule_of,
 )
 from hw.explore.fifo_bounds import raised
-from hw.explore.search import DRAINED_BITS
-from hw.network_cycles import network_cycles
-from hw.planning import complete_schedule
 from nibbleflow.plans import NetworkPlan
 from quant.errors import PlanError
-from quant.schedule import Schedule
-from reports.hardware import network_estimate
+from reports.exactplan import exact_plan
 
 ROUNDS = 4
 """Plans that are finished before giving up."""
@@ -78,13 +72,13 @@ def finish(
     begin = perf_counter()
     for count in range(1, ROUNDS + 1):
         target = found.selection.interval
-        plan = _exact(network, found, clock_hz, begin)
-        uses = exact_uses(network, plan.schedule)
+        exact = exact_plan(network, found, clock_hz)
+        plan = NetworkPlan(exact.schedule, exact.fifos, exact.cycles, perf_counter() - begin)
         limit = network.budget.limit
-        fits = limit is None or uses.within(limit)
+        fits = limit is None or exact.uses.within(limit)
         slow = plan.cycles.interval_cycles > target
         if fits and not slow:
-            return Finished(found, plan, uses, count)
+            return Finished(found, plan, exact.uses, count)
         needs = {row.key: row.throughput * row.beat_bits for row in plan.fifos.rows}
         late = frozenset(
             (name, found.selection.nodes[name])
@@ -105,26 +99,3 @@ def finish(
         f"no plan of '{network.graph.name}' fits once FIFOs and cycles are exact; ask for fewer "
         "frames per second, or for a larger board"
     )
-
-
-def exact_uses(network: Network, schedule: Schedule) -> Uses:
-    """Return what the hardware of a complete plan takes, estimated piece by piece."""
-    device: Device | None = network.budget.device
-    filled = device is not None and device.ultra_initial_contents
-    estimate = network_estimate(network.graph, schedule, ultra_initial_contents=filled)
-    return Uses.of(estimate.total)
-
-
-def _exact(network: Network, found: Exploration, clock_hz: int, begin: float) -> NetworkPlan:
-    graph = network.graph
-    bare = replace(schedule_of(network, found.selection, clock_hz), fifo_depth={})
-    complete = complete_schedule(graph, bare)
-    small = {
-        f"{row.key[0]}->{row.key[1]}"
-        for row in complete.fifos.rows
-        if row.throughput * row.beat_bits < DRAINED_BITS
-    }
-    memory = {name: style for name, style in bare.memory.items() if name not in small}
-    schedule = replace(complete.schedule, memory=memory)
-    cycles = network_cycles(graph, schedule, complete.fifos.alone)
-    return NetworkPlan(schedule, complete.fifos, cycles, perf_counter() - begin)

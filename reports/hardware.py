@@ -52,10 +52,6 @@ class HardwareEstimate:
         kinds = ("weights", "cell", "loader")
         return total(p.resources for p in self.parts if p.owner == name and p.kind in kinds)
 
-    def of_kind(self, *kinds: PartKind) -> Resources:
-        """Return what all pieces of some kinds take."""
-        return total(p.resources for p in self.parts if p.kind in kinds)
-
 
 def network_estimate(
     graph: QGraph, schedule: Schedule, *, ultra_initial_contents: bool = False

@@ -9,7 +9,6 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from time import perf_counter, process_time
 from typing import Any
@@ -17,22 +16,19 @@ from typing import Any
 from hw.devices import find_device
 from hw.explore import (
     Budget,
+    Exploration,
     Network,
     NoPlan,
     Uses,
     fastest_plan,
     nearest,
     network_tables,
-    schedule_of,
     shortages,
 )
-from hw.network_cycles import network_cycles
-from hw.planning import complete_schedule
 from quant.bundle import load_bundle
 from quant.errors import NibbleflowError
 from quant.graph import QGraph
-from quant.schedule import Schedule
-from reports.hardware import network_estimate
+from reports.exactplan import exact_plan
 
 # Figures of a plan; null where there is none.
 _FIGURES = (
@@ -106,28 +102,26 @@ def measure(graph: QGraph, board: str) -> dict[str, Any]:
         "cost": round(selection.cost / 1e9, 4),
         "cost_bound": round(found.cost_bound / 1e9, 4),
         **dict(zip(Uses._fields, selection.uses, strict=True)),
-        **_exact(network, schedule_of(network, selection, device.clock_hz)),
+        **_exact(network, found, device.clock_hz),
         "lacks": None,
         "nearest": None,
         **times,
     }
 
 
-def _exact(network: Network, planned: Schedule) -> dict[str, Any]:
+def _exact(network: Network, found: Exploration, clock_hz: int) -> dict[str, Any]:
     """Return what the plan takes with the real FIFO depths, and its exact cycles."""
     begin = perf_counter()
-    complete = complete_schedule(network.graph, replace(planned, fifo_depth={}))
-    cycles = network_cycles(network.graph, complete.schedule, complete.fifos.alone)
-    uses = Uses.of(network_estimate(network.graph, complete.schedule).total)
+    exact = exact_plan(network, found, clock_hz)
     limit = network.budget.limit
-    real = {row.key: row.throughput * row.beat_bits for row in complete.fifos.rows}
+    real = {row.key: row.throughput * row.beat_bits for row in exact.fifos.rows}
     return {
         "fifo_bound_bits": sum(network.bounds.values()),
-        "fifo_bits": complete.fifos.throughput_bits,
+        "fifo_bits": exact.fifos.throughput_bits,
         "edges_above_bound": sum(bits > network.bounds.get(key, 0) for key, bits in real.items()),
-        "exact_interval_cycles": cycles.interval_cycles,
-        "exact_fits": limit is None or uses.within(limit),
-        **{f"exact_{key}": count for key, count in zip(Uses._fields, uses, strict=True)},
+        "exact_interval_cycles": exact.cycles.interval_cycles,
+        "exact_fits": limit is None or exact.uses.within(limit),
+        **{f"exact_{key}": count for key, count in zip(Uses._fields, exact.uses, strict=True)},
         "exact_seconds": round(perf_counter() - begin, 2),
     }
 

@@ -14,8 +14,6 @@ from reports.batch import INPUT, OUTPUT, Dut, Port, synthesise_batch
 from reports.bench.record import Row
 from reports.yosys import XILINX, read_sources
 
-RTL = Path(__file__).resolve().parent / "rtl"
-
 
 class Shape(NamedTuple):
     """One memory, as the arguments of ``memory_resources``."""
@@ -83,7 +81,7 @@ def memory_rows(folder: Path, shapes: Sequence[Shape] = SHAPES) -> list[Row]:
     Raises:
         ToolError: Yosys fails.
     """
-    sources = read_sources([*rtl_sources(), dsp_ports(), RTL / "nf_line_buffer.sv"])
+    sources = read_sources([*rtl_sources(), dsp_ports()])
     duts = [_dut(shape, k) for k, shape in enumerate(shapes)]
     # Up to the memories: what addresses and registers become is not counted here.
     flow = [f"{XILINX} -noiopad -top batch -run begin:map_ffram"]
@@ -124,17 +122,20 @@ def _dut(shape: Shape, k: int) -> Dut:
             }
             return Dut("nf_rom_cycle", values, ports, {file: text})
         case "ram":
+            banks = kind == "auto"
             ports = (
                 clock,
                 (INPUT, "write_i", 1),
                 (INPUT, "write_addr_i", address),
-                (INPUT, "data_i", bits),
+                (INPUT, "write_data_i" if banks else "data_i", bits),
                 (INPUT, "read_i", 1),
                 (INPUT, "read_addr_i", address),
                 (OUTPUT, "data_o", bits),
             )
-            if kind == "auto":
-                return Dut("nf_line_buffer", {"Bits": bits, "Depth": depth}, ports)
+            if banks:
+                # The line buffer of windows of one pixel: one bank, no style asked for.
+                ports += tuple((INPUT, n, 1) for n in ("write_bank_i", "read_bank_i", "inside_i"))
+                return Dut("nf_window_banks", {"CodeBits": bits, "Depth": depth}, ports)
             return Dut("nf_ram", {"Bits": bits, "Words": depth, "Style": str(kind)}, ports)
         case "queue":
             ports = (

@@ -25,7 +25,7 @@ from quant.floatgraph import (
     float_sources_of,
 )
 from reports.export.builder import FLOAT, ModelBuilder, Shape, Tensor
-from reports.export.moves import concat, slice_channels, upsample
+from reports.export.moves import concat, max_pool, slice_channels, upsample
 
 
 def float_model(
@@ -76,13 +76,7 @@ def _operation(b: ModelBuilder, op: FloatOp, sources: list[Tensor], shape: Shape
         case FloatActivation():
             return _activation(b, op, sources[0])
         case FloatMaxPool():
-            return b.node(
-                *(name, "MaxPool", sources, shape),
-                last=True,
-                kernel_shape=op.kernel,
-                strides=op.stride,
-                pads=op.padding,
-            )
+            return max_pool(b, sources[0], op, shape)
         case FloatAvgPool():
             return b.node(
                 *(name, "AveragePool", sources, shape),

@@ -44,7 +44,7 @@ from reports.export.builder import (
     Tensor,
 )
 from reports.export.exactsum import exact_factors, exact_pieces
-from reports.export.moves import concat, slice_channels, upsample
+from reports.export.moves import concat, max_pool, slice_channels, upsample
 from reports.export.nodefigures import PREFIX
 
 # QONNX reads a signed width of one bit as -1 and +1.
@@ -92,7 +92,6 @@ def _node(
             entry = Tensor(name, shape, FLOAT)
             return _stated(b, name, entry, node.output.bits, signed=False)
         case Conv():
-            low, high = accumulator_interval(node, formats[0])
             weights = node.weights.integers().astype(np.int64)
             sums = _sums(
                 *(b, name, sources[0], formats[0], weights, shape),
@@ -100,25 +99,14 @@ def _node(
                 padding=node.padding,
                 groups=node.groups,
             )
-            biased = _biased(b, name, sums, node.bias)
-            reach = np.maximum(high, -low)
-            return _coded(b, name, biased, node.requant, reach, node.table, node.output)
+            return _finished(b, node, sums, formats[0])
         case Linear():
-            low, high = accumulator_interval(node, formats[0])
             plane = (len(node.bias), *sources[0].shape[1:])
             weights = node.weights.integers().astype(np.int64).reshape(plane)
             sums = _sums(b, name, sources[0], formats[0], weights, shape)
-            biased = _biased(b, name, sums, node.bias)
-            reach = np.maximum(high, -low)
-            return _coded(b, name, biased, node.requant, reach, node.table, node.output)
+            return _finished(b, node, sums, formats[0])
         case MaxPool():
-            return b.node(
-                *(name, "MaxPool", sources, shape),
-                last=True,
-                kernel_shape=node.kernel,
-                strides=node.stride,
-                pads=node.padding,
-            )
+            return max_pool(b, sources[0], node, shape)
         case AvgPool():
             count = node.kernel[0] * node.kernel[1]
             ones = np.ones((shape[1], 1, *node.kernel), np.int64)
@@ -191,6 +179,14 @@ def _sums(
     if total is None:
         raise AssertionError(f"'{name}' has no weights")
     return total
+
+
+def _finished(b: ModelBuilder, node: Conv | Linear, sums: Tensor, source: TensorFormat) -> Tensor:
+    """Return the codes of a layer from its sums."""
+    low, high = accumulator_interval(node, source)
+    biased = _biased(b, node.name, sums, node.bias)
+    reach = np.maximum(high, -low)
+    return _coded(b, node.name, biased, node.requant, reach, node.table, node.output)
 
 
 def _biased(b: ModelBuilder, name: str, sums: Tensor, bias: npt.NDArray[np.integer]) -> Tensor:

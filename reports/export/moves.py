@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Operators that only move values; the same in float and in integer models."""
+"""Operators that only move or choose values; the same in float and in integer models."""
 
 from collections.abc import Sequence
 
 import numpy as np
 
+from quant.floatgraph import FloatMaxPool
+from quant.nodes import MaxPool
 from reports.export.builder import ModelBuilder, Shape, Tensor
 
 
@@ -21,6 +23,17 @@ def slice_channels(b: ModelBuilder, name: str, source: Tensor, begin: int, end: 
     ]
     shape = (source.shape[0], end - begin, *source.shape[2:])
     return b.node(name, "Slice", [source, *limits], shape, last=True)
+
+
+def max_pool(b: ModelBuilder, source: Tensor, op: FloatMaxPool | MaxPool, shape: Shape) -> Tensor:
+    """Take the largest of every window."""
+    return b.node(
+        *(op.name, "MaxPool", [source], shape),
+        last=True,
+        kernel_shape=op.kernel,
+        strides=op.stride,
+        pads=op.padding,
+    )
 
 
 def upsample(b: ModelBuilder, name: str, source: Tensor, factor: int) -> Tensor:

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Recipes: what is read and refused, and whole runs on a tiny network."""
 
-from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
@@ -42,6 +41,7 @@ from quant.ptq.settings import QuantizeSettings
 from quant.ptq.steps import plan_steps
 from quant.ptq.study import with_weights
 from sim.golden import GoldenModel
+from tests.quant.interrupted import Stopped, stopping
 
 SETTINGS = QuantizeSettings(weight_bits=4, act_bits=6, edge_bits=4)
 SHORT = Recipe("short", (Gptq(images=6), Distill(steps=6, batch=2, save_every=2)))
@@ -177,28 +177,6 @@ def test_the_record_names_recipe_and_steps():
 
 def test_twice_the_same_bytes():
     assert quantized(SHORT).graph.digest == quantized(SHORT).graph.digest
-
-
-class Stopped(Exception):
-    pass
-
-
-def stopping(what, after):
-    """Bars that stop the run when stage ``what`` has advanced ``after`` times."""
-
-    @contextmanager
-    def bars(name, total):
-        count = 0
-
-        def advance(steps):
-            nonlocal count
-            count += steps
-            if name.startswith(what) and steps and count >= after:
-                raise Stopped
-
-        yield advance
-
-    return bars
 
 
 @pytest.mark.parametrize(("what", "after"), [("gptq", 3), ("distill", 5)])

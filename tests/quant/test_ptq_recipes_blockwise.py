@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """RepAPQ and TASKQ on a tiny detector: units, errors, interruptions, switches."""
 
-from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
@@ -32,6 +31,7 @@ from quant.ptq.recipes.units import Task, units_of
 from quant.ptq.settings import QuantizeSettings
 from quant.ptq.steps import plan_steps
 from sim.golden import GoldenModel
+from tests.quant.interrupted import Stopped, stopping
 
 SETTINGS = QuantizeSettings(weight_bits=4, act_bits=6, edge_bits=4, codebook="never")
 START = Nearest(images=6, columns=2000)
@@ -289,31 +289,11 @@ def test_twice_the_same_bytes():
     assert quantized(stage).graph.digest == quantized(stage).graph.digest
 
 
-class Stopped(Exception):
-    pass
-
-
-def stopping(after):
-    @contextmanager
-    def bars(name, total):
-        count = 0
-
-        def advance(steps):
-            nonlocal count
-            count += steps
-            if "blocks" in name and count >= after:
-                raise Stopped
-
-        yield advance
-
-    return bars
-
-
 @pytest.mark.parametrize("stage", [RepApq(**SHORT), TaskQ(**SHORT)])
 def test_an_interrupted_run_goes_on_behind_the_last_finished_block(tmp_path, monkeypatch, stage):
     uninterrupted = quantized(START, stage)
     with pytest.raises(Stopped):
-        quantized(START, stage, folder=tmp_path, bars=stopping(4))
+        quantized(START, stage, folder=tmp_path, bars=stopping("blocks", 4))
     trained = []
     own = blockwise.Reconstruction.run
     monkeypatch.setattr(
