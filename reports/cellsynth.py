@@ -42,7 +42,7 @@ def synthesise_cells(
     """
     base = f"{XILINX} -noiopad -top batch"
     flow = [
-        "blackbox *.u_weights",
+        *(["blackbox *.u_weights"] if any(cell.module == "nf_conv" for cell in cells) else []),
         f"{base} -run begin:map_dsp",
         *(_multipliers(cell, k) for k, cell in enumerate(cells) if "UseDsp" in cell.parameters),
         f"{base} -run map_dsp:",

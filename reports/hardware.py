@@ -6,9 +6,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from hw.estimate import Resources, module_resources, resources, total, weight_resources
+from hw.estimate import Resources, conv_weights, module_resources, resources, total
 from hw.network import Network, build_network
-from hw.weight_memory import weight_shape
 from quant.graph import QGraph
 from quant.nodes import Conv, Linear
 from quant.schedule import Schedule
@@ -99,8 +98,5 @@ def _node_parts(network: Network, name: str) -> list[Part]:
     node, cell = network.graph.node(name), network.cells[name]
     if not isinstance(node, Conv | Linear):
         return [Part(name, "cell", resources(cell))]
-    schedule = network.schedule
-    bits, words = weight_shape(network.graph, node, schedule.folding[name])
-    style = schedule.memory.get(f"{name}.weights", "auto")
-    weights = weight_resources(bits, words, style, load=cell.load is not None)
+    weights = conv_weights(cell.parameters)
     return [Part(name, "weights", weights), Part(name, "cell", resources(cell, weights=False))]

@@ -14,8 +14,7 @@ from typing import Any
 from hw.cell import Cell
 from hw.cells import node_cell
 from hw.divisors import divisors
-from hw.estimate import Resources, resources, total, weight_resources
-from hw.estimate.cells import memory_kind, weight_shape
+from hw.estimate import Resources, conv_weights, resources, total
 from hw.network import Network
 from quant.errors import PlanError
 from reports.keptruns import cell_digest, measure_cells
@@ -192,8 +191,4 @@ def _plan(network: Network, cell: Cell, owners: tuple[str, ...], largest_macs: i
 
 
 def _weights(cell: Cell) -> Resources:
-    if cell.module != "nf_conv":
-        return Resources()
-    bits, depth = weight_shape(cell.parameters)
-    kind = memory_kind(str(cell.parameters["WeightStyle"]))
-    return weight_resources(bits, depth, kind, load=cell.load is not None)
+    return conv_weights(cell.parameters) if cell.module == "nf_conv" else Resources()

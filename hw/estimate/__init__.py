@@ -3,7 +3,8 @@
 
     resources(cell)                        any cell: lookup tables, flip-flops, DSP blocks, memories
     module_resources(module, parameters)   the same from parameters, before memory files exist
-    weight_resources(bits, depth, kind)    a weight memory with its address
+    conv_weights(parameters)               the weight memories of a convolution
+    weight_resources(bits, depth, kind)    the same by shape
     memory_resources(bits, depth, kind, role)   exact counts of one memory
 
 Lookup tables and flip-flops are fitted to Yosys, which is not Vivado.
@@ -13,6 +14,7 @@ from hw.estimate.memory import MemoryKind, MemoryRole, memory_resources
 from hw.estimate.model import (
     BASIS,
     coefficients_version,
+    conv_weights,
     module_resources,
     resources,
     weight_resources,
@@ -25,6 +27,7 @@ __all__ = [
     "MemoryRole",
     "Resources",
     "coefficients_version",
+    "conv_weights",
     "memory_resources",
     "module_resources",
     "resources",

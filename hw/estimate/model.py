@@ -13,15 +13,10 @@ from importlib.resources import files
 from typing import Any, NamedTuple
 
 from hw.cell import Cell, Parameter
-from hw.estimate.cells import (
-    cell_kind,
-    cell_work,
-    memory_kind,
-    price_kind,
-    weight_shape,
-)
+from hw.estimate.cells import cell_kind, cell_work, memory_kind, price_kind
+from hw.estimate.convolution import weight_memories, weight_shape
 from hw.estimate.memory import MemoryKind
-from hw.estimate.primitives import Resources
+from hw.estimate.primitives import Resources, total
 from hw.estimate.work import FF_FEATURES, LUT_FEATURES, Work
 
 COEFFICIENTS = "coefficients.json"
@@ -71,33 +66,52 @@ def module_resources(
     """
     found = _priced(cell_kind(module, parameters), cell_work(module, parameters))
     if weights and module == "nf_conv":
-        bits, depth = weight_shape(parameters)
-        load = bool(parameters.get("LoadWeights"))
-        kind = memory_kind(str(parameters["WeightStyle"]))
-        found += weight_resources(bits, depth, kind, load=load)
+        found += conv_weights(parameters)
     return found
 
 
+def conv_weights(parameters: Mapping[str, Parameter]) -> Resources:
+    """Return the estimated resources of the weight memories of a convolution, by their shape.
+
+    Args:
+        parameters: As ``Cell.parameters`` of an ``nf_conv``.
+
+    Raises:
+        PlanError: The style of memory is not known.
+    """
+    bits, depth = weight_shape(parameters)
+    return weight_resources(
+        bits,
+        depth,
+        memory_kind(str(parameters["WeightStyle"])),
+        load=bool(parameters.get("LoadWeights")),
+        memories=weight_memories(parameters),
+    )
+
+
 @lru_cache(maxsize=1 << 16)
-def weight_resources(bits: int, depth: int, kind: MemoryKind, *, load: bool = False) -> Resources:
+def weight_resources(
+    bits: int, depth: int, kind: MemoryKind, *, load: bool = False, memories: int = 1
+) -> Resources:
     """Return the estimated resources of ``nf_rom_cycle``: constants and their address counter.
 
     Args:
-        bits: Bits of a word.
+        bits: Bits of a word, a multiple of ``memories``.
         depth: Words.
         kind: What it lies in; ``distributed`` is logic.
         load: Whether its words come through a write port at start.
+        memories: Memories side by side that a word is spread over.
 
     Raises:
         PlanError: The size is not positive.
     """
     values: dict[str, Parameter] = {
-        "Bits": bits,
+        "Bits": bits // memories,
         "Depth": depth,
         "Style": kind,
         "Loadable": int(load),
     }
-    return module_resources("nf_rom_cycle", values)
+    return total([module_resources("nf_rom_cycle", values)] * memories)
 
 
 def _priced(kind: str, work: Work) -> Resources:

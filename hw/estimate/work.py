@@ -12,7 +12,7 @@ from hw.estimate.memory import MemoryKind, MemoryRole, memory_parts
 
 LUT_FEATURES = (
     "cells", "counters", "pixels", "addresses", "corners", "gates", "products", "decodes",
-    "adders", "biases", "shifts", "clips", "muxes", "tables",
+    "adders", "biases", "shifts", "clips", "muxes", "tables", "remainders",
 )  # fmt: skip
 """Fields of ``Work`` that lookup tables are priced by."""
 
@@ -46,6 +46,7 @@ class Work:
         clips: Of comparisons with clip limits.
         muxes: Of other two-way multiplexers.
         tables: Lookup tables of constant memories in logic.
+        remainders: Blocks of ``pack12``, whose lanes are also computed modulo 8.
         control: Registers of counters and flags.
         data: Registers that carry beats.
         operands: Registers of decoded weights.
@@ -73,6 +74,7 @@ class Work:
     clips: float = 0
     muxes: float = 0
     tables: float = 0
+    remainders: float = 0
     control: float = 0
     data: float = 0
     operands: float = 0
@@ -169,7 +171,7 @@ def add_window(
     rows, columns = height + padding[0] + padding[2], width + padding[1] + padding[3]
     out_h, out_w = (rows - kh) // sh + 1, (columns - kw) // sw + 1
     depth = buffer_pixels // banks * folds
-    address = max(1, count_bits(depth))
+    address, bank = max(1, count_bits(depth)), count_bits(banks)
     row = (rows + kh + sh).bit_length() + 1
     column = (columns + kw + sw).bit_length() + 1
     pixel = ((rows + kh + sh + 1) * width + buffer_pixels).bit_length() + 2
@@ -180,13 +182,14 @@ def add_window(
     for _ in range(banks):
         add_memory(w, beat_bits, depth, "auto", "ram")
     # Each pixel of a tap picks its bank, each bank one of two addresses.
-    w.muxes += beat_bits * pixels * (banks - 1) + (address * banks if banks > 1 else 0)
+    w.muxes += beat_bits * pixels * (banks - 1) + address * (banks - 1)
     w.counters += counters
     w.pixels += pixel
-    w.addresses += address * (2 if banks > 1 else 1)
-    w.corners += row + column
+    w.addresses += (address + bank) * (2 if banks > 1 else 1)
+    w.corners += row + pixels * column
     w.gates += beat_bits * pixels
-    w.control += counters + 4 * pixel + 5 * address + 2 * (row + column) + 2
+    places = 5 * (address + bank) + bank
+    w.control += counters + 4 * pixel + places + 2 * (row + column) + 1 + pixels
 
 
 def add_requantizer(
@@ -245,12 +248,12 @@ def add_decoder(w: Work, lanes: int, in_bits: int, out_bits: int, *, table: bool
         w.decodes += lanes * out_bits * table_luts(in_bits)
 
 
-def add_tree(w: Work, lanes: int, terms: int, bits: int) -> None:
-    """Add ``nf_adder_tree``: one register per level."""
+def add_tree(w: Work, lanes: int, terms: int, bits: int, carries: int = 0) -> None:
+    """Add ``nf_adder_tree``, with one carry per sum ``nf_carry_tree``: one register per level."""
     width = bits
     while terms > 1:
         pairs, odd = divmod(terms, 2)
         width += 1
         w.adders += lanes * pairs * width
-        w.sums += lanes * (pairs + odd) * width
+        w.sums += lanes * (pairs + odd) * (width + carries)
         terms = pairs + odd

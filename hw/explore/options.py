@@ -11,7 +11,7 @@ from hw.conv_contents import conv_parameters
 from hw.cores import PACKED_CORES, PLAIN_CORES
 from hw.device import Device
 from hw.estimate import module_resources, resources, weight_resources
-from hw.estimate.cells import weight_shape
+from hw.estimate.convolution import weight_memories, weight_shape
 from hw.explore.resources import Uses
 from hw.foldings import conv_options
 from hw.geometry import conv_geometry
@@ -99,9 +99,11 @@ def _layer_options(
         parameters = conv_parameters(conv, source, g) | files
         cell = Uses.of(module_resources("nf_conv", parameters, weights=False))
         bits, depth = weight_shape(parameters)
+        memories = weight_memories(parameters)
         for style in weight_styles_offered(device):
             load = style == "ultra" and device is not None and not device.ultra_initial_contents
-            uses = cell.plus(Uses.of(weight_resources(bits, depth, style, load=load)))
+            weights = weight_resources(bits, depth, style, load=load, memories=memories)
+            uses = cell.plus(Uses.of(weights))
             if load:
                 loader = module_resources("nf_rom_load", {"Bits": bits, "Depth": depth})
                 uses = uses.plus(Uses.of(loader))

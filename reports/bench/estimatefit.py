@@ -44,6 +44,7 @@ ROUGH_LUT = {
     "clips": 0.4,
     "muxes": 0.4,
     "tables": 1.0,
+    "remainders": 70.0,
 }
 """Lookup tables per unit: an adder's bit takes one, four-way multiplexers half one per input."""
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Shapes of cells that the estimates are fitted to and tested with, drawn by seed."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TypeVar
 
 import numpy as np
@@ -11,6 +11,7 @@ from hw.avgpool import avgpool_cell
 from hw.cell import Cell, Parameter, Stream
 from hw.concat import concat_cell
 from hw.conv_cell import conv_cell
+from hw.cores import PIXELS
 from hw.divisors import divisors
 from hw.edges import FifoStyle, fifo_cell, width_cell
 from hw.lookup import lookup_cell
@@ -19,6 +20,7 @@ from hw.memories import lanes_text
 from hw.requantize import requantize_cell
 from hw.split import split_cell
 from hw.upsample import upsample_cell
+from quant.errors import PlanError
 from quant.nodes import (
     Add,
     AvgPool,
@@ -36,6 +38,17 @@ from quant.weights import Granularity, Scheme
 
 FIT_SEED, HELD_OUT_SEED = 11, 12
 """Fixed before the first fit."""
+
+PACKED_ACT_BITS: dict[Core, tuple[int, ...]] = {
+    "outer4": (4, 4, 4, 5, 6),
+    "pack6": (4,),
+    "pack12": (4, 4, 4, 5),
+    "w4a8": (8, 8, 6, 5),
+}
+"""Bits of input codes that are drawn for a packed core."""
+
+PACKED_LANES: dict[Core, int] = {"outer4": 8, "pack6": 6, "pack12": 3, "w4a8": 4}
+"""Largest PE and SIMD that are drawn for it."""
 
 T = TypeVar("T")
 Draw = Callable[[np.random.Generator, str], Cell]
@@ -60,11 +73,9 @@ class Chooser:
         return int(self._rng.integers(low, high + 1))
 
 
-def drawn_cells(kind: str, seed: int, count: int) -> Iterator[Cell]:
-    """Yield ``count`` cells of a kind; equal arguments give equal cells."""
-    draw = KINDS[kind]
-    for k in range(count):
-        yield draw(np.random.default_rng([seed, k]), f"{kind}_{seed}_{k}_")
+def drawn_cell(kind: str, seed: int, index: int) -> Cell:
+    """Return the cell of a kind with a number; equal arguments give equal cells."""
+    return KINDS[kind](np.random.default_rng([seed, index]), f"{kind}_{seed}_{index}_")
 
 
 def _conv(rng: np.random.Generator, prefix: str, core: Core, *, depthwise: bool) -> Cell:
@@ -94,6 +105,51 @@ def _conv(rng: np.random.Generator, prefix: str, core: Core, *, depthwise: bool)
     pe = pick.divisor(channels, 12) if depthwise else pick.divisor(filters, 6)
     simd = 1 if depthwise else pick.divisor(channels, 6)
     folding = Folding(pe, simd, core=core)
+    return conv_cell(node, (channels, size, size), source, folding, prefix, "block")
+
+
+def _packed(rng: np.random.Generator, prefix: str, core: Core) -> Cell:
+    """Draw until the core's proof holds for the weights."""
+    pick = Chooser(rng)
+    while True:
+        try:
+            return _packed_cell(pick, prefix, core)
+        except PlanError:
+            continue
+
+
+def _packed_cell(pick: Chooser, prefix: str, core: Core) -> Cell:
+    """Return a packed cell.
+
+    Raises:
+        PlanError: The core does not compute what was drawn.
+    """
+    channels, filters = pick.of(8, 12, 16, 24, 32), pick.of(8, 12, 16, 24, 32)
+    kernel = pick.of(1, 1, 3, 3, 5) if core == "outer4" else 3
+    stride = pick.of(1, 1, 2) if core == "outer4" else 1
+    size = pick.between(kernel + 1, 40)
+    scheme: Scheme = pick.of("affine", "affine", "symmetric", "codebook")
+    node, source = sample_conv(
+        pick.between(0, 1 << 20),
+        channels,
+        filters,
+        kernel,
+        stride,
+        kernel // 2,
+        weight_bits=pick.of(4, 4, 4, 3),
+        act_bits=pick.of(*PACKED_ACT_BITS[core]),
+        table=pick.of(False, False, True),
+        granularity=pick.of(Granularity.FILTER, Granularity.LAYER),
+        scheme=scheme,
+        codebook=pick.of(False, False, False, True),
+    )
+    widest = PACKED_LANES[core]
+    folding = Folding(
+        pick.of(2, 4, 6, 8) if core == "outer4" else pick.between(1, widest),
+        pick.divisor(channels, widest),
+        pixels_per_beat=PIXELS[core],
+        core=core,
+    )
     return conv_cell(node, (channels, size, size), source, folding, prefix, "block")
 
 
@@ -246,6 +302,10 @@ KINDS: dict[str, Draw] = {
     "conv_dsp": lambda rng, prefix: _conv(rng, prefix, "plain_dsp", depthwise=False),
     "conv_depthwise_lut": lambda rng, prefix: _conv(rng, prefix, "plain_lut", depthwise=True),
     "conv_depthwise_dsp": lambda rng, prefix: _conv(rng, prefix, "plain_dsp", depthwise=True),
+    "conv_outer4": lambda rng, prefix: _packed(rng, prefix, "outer4"),
+    "conv_pack6": lambda rng, prefix: _packed(rng, prefix, "pack6"),
+    "conv_pack12": lambda rng, prefix: _packed(rng, prefix, "pack12"),
+    "conv_w4a8": lambda rng, prefix: _packed(rng, prefix, "w4a8"),
     "maxpool": _maxpool,
     "avgpool": lambda rng, prefix: _avgpool(rng, prefix, whole=False),
     "globalpool": lambda rng, prefix: _avgpool(rng, prefix, whole=True),

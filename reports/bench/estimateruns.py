@@ -2,7 +2,7 @@
 """What Yosys made of the drawn cells: the data that the estimates are fitted to and tested with."""
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -10,7 +10,7 @@ from pathlib import Path
 from hw.cell import Cell
 from hw.estimate.primitives import Resources
 from quant.errors import InputFileError
-from reports.bench.estimategrid import FIT_SEED, HELD_OUT_SEED, drawn_cells
+from reports.bench.estimategrid import FIT_SEED, HELD_OUT_SEED, drawn_cell
 from reports.cellsynth import FLOW_VERSION
 from reports.keptruns import measure_cells
 
@@ -26,7 +26,6 @@ HELD_OUT_LUTS = 50
 SMALL_KINDS = ("fork",)
 """Kinds that never have so many lookup tables: they are fitted, not tested."""
 
-_BATCHES = {"conv_lut": 7, "conv_dsp": 7}
 _BATCH = 10
 
 
@@ -48,8 +47,7 @@ class Run:
 
     def cell(self) -> Cell:
         """Return the cell, drawn again."""
-        *_, cell = drawn_cells(self.kind, self.seed, self.index + 1)
-        return cell
+        return drawn_cell(self.kind, self.seed, self.index)
 
 
 def measured_runs(
@@ -67,27 +65,27 @@ def measured_runs(
         ToolError: Yosys fails.
     """
 
-    def measured(kind: str, seed: int, first: int, count: int) -> Iterator[Run]:
-        cells = list(drawn_cells(kind, seed, first + count))[first:]
-        batch = _BATCHES.get(kind, _BATCH)
-        found = measure_cells(cells, kept, scratch, batch=batch, progress=progress)
-        return (Run(kind, seed, first + k, counted) for k, counted in enumerate(found))
+    def measured(wanted: Sequence[tuple[str, int, int]]) -> list[Run]:
+        cells = [drawn_cell(*which) for which in wanted]
+        found = measure_cells(cells, kept, scratch, batch=_BATCH, progress=progress)
+        return [Run(*which, counted) for which, counted in zip(wanted, found, strict=True)]
 
-    runs: list[Run] = []
-    for kind in kinds:
-        runs += measured(kind, FIT_SEED, 0, FIT_CELLS.get(kind, FIT_CELLS_ELSE))
-    for kind in kinds:
-        if kind in SMALL_KINDS:
-            continue
-        held: list[Run] = []
-        first = 0
-        while len(held) < HELD_OUT_CELLS:
-            more = HELD_OUT_CELLS - len(held)
-            found = measured(kind, HELD_OUT_SEED, first, more)
-            held += [run for run in found if run.counted.all_luts >= HELD_OUT_LUTS]
-            first += more
-        runs += held
-    return runs
+    runs = measured(
+        [(k, FIT_SEED, n) for k in kinds for n in range(FIT_CELLS.get(k, FIT_CELLS_ELSE))]
+    )
+    held: dict[str, list[Run]] = {kind: [] for kind in kinds if kind not in SMALL_KINDS}
+    drawn = dict.fromkeys(held, 0)
+    while True:
+        wanted = []
+        for kind, some in held.items():
+            first, lacking = drawn[kind], HELD_OUT_CELLS - len(some)
+            wanted += [(kind, HELD_OUT_SEED, first + n) for n in range(lacking)]
+            drawn[kind] += lacking
+        if not wanted:
+            return runs + [run for some in held.values() for run in some]
+        for run in measured(wanted):
+            if run.counted.all_luts >= HELD_OUT_LUTS:
+                held[run.kind].append(run)
 
 
 def write_runs(runs: Sequence[Run], path: Path = RUNS) -> None:

@@ -7,8 +7,15 @@ import pytest
 
 from hw.cell import Cell, Stream
 from hw.conv_cell import conv_cell
-from hw.estimate import Resources, module_resources, resources, weight_resources
-from hw.estimate.cells import cell_kind, cell_work, memory_kind, weight_shape
+from hw.estimate import (
+    Resources,
+    conv_weights,
+    module_resources,
+    resources,
+    weight_resources,
+)
+from hw.estimate.cells import cell_kind, cell_work, memory_kind
+from hw.estimate.convolution import weight_memories, weight_shape
 from hw.estimate.work import Work, add_tree, add_window, table_luts
 from hw.network import build_network
 from hw.plan_network import plan_network
@@ -80,6 +87,25 @@ def test_the_weight_memory_stands_apart():
     assert weight_resources(128, 72, "block").bram18 == 4
     assert weight_resources(128, 72, "ultra", load=True).uram == 2
     assert weight_resources(128, 72, "distributed").lut >= 128
+
+
+def test_a_chain_has_as_many_weight_memories_as_blocks():
+    node, source = sample_conv(
+        3, 16, 16, act_bits=4, scheme="symmetric", granularity=Granularity.LAYER
+    )
+    folding = Folding(4, 4, pixels_per_beat=2, core="pack6")
+    parameters = conv_cell(node, (16, 10, 10), source, folding, "", "block").parameters
+    cascade = int(parameters["Cascade"])
+    assert (weight_memories(parameters), cascade) == (4, 4)
+    # Four filters, one chain and three columns of a word; four folds of rows and channels.
+    bits = 4 * 3 * int(parameters["OperandBits"])
+    assert weight_shape(parameters) == (4 * bits, 4 * 3 * 4)
+    one = weight_resources(bits, 48, "block")
+    assert one.bram18 == -(-bits // 36)
+    assert conv_weights(parameters) == one + one + one + one
+    assert resources(
+        conv_cell(node, (16, 10, 10), source, folding, "", "block")
+    ) == module_resources("nf_conv", parameters, weights=False) + conv_weights(parameters)
 
 
 def test_depthwise_reads_every_lane():
