@@ -3,53 +3,52 @@
 
 Laplacian weights whose spread differs from group to group, the same ones for every row: a layer of
 64x64x3x3 for stored bits and packed cores, its corner of 8x8x3x3 in a cell of two filters and four
-channels per cycle for Yosys.
+channels per cycle for Yosys. Weight memories are left out: stored bits say what they hold.
+
+What decoding costs is what the cell saves when its memory holds the decoded integers; what group
+multipliers cost is what it saves when they all are 1.
 """
 
 import argparse
 import json
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from hw.axis_top import axis_top
-from hw.conv import rtl_sources
 from hw.conv_cell import conv_cell
 from hw.core_choice import cores_left
+from hw.cores import MACS_PER_BLOCK
+from hw.estimate.primitives import Resources
 from hw.geometry import conv_geometry
-from hw.packed_sources import dsp_ports
 from hw.packing import LaneProof
 from quant.memory import weight_bits
-from quant.nodes import Conv
 from quant.ptq.weightquant import LayerGroups, Rounding, SchemeName
 from quant.samples import sample_conv
 from quant.schedule import Core, Folding
 from quant.weights import Granularity, Weights
-from reports.yosys import MEMORY_LUTS, XILINX, counted_resources, read_sources, synthesise
+from reports.bench.granularity import SCHEMES
+from reports.cellsynth import synthesise_cells
 
-SCHEMES: dict[SchemeName, int] = {"affine": 4, "symmetric": 4, "pwlq": 5}
-"""Stored bits of each scheme."""
 CHANNELS, CELL_CHANNELS = 64, 8
 PICTURE = 8, 8
-FOLDING = Folding(2, 4)
+PE, SIMD = 2, 4
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure every pair and write one row per pair."""
-    parser = argparse.ArgumentParser(description="Cost of schemes and granularities.")
+    """Measure one pair and write its row."""
+    parser = argparse.ArgumentParser(description="Cost of a scheme and granularity.")
+    parser.add_argument("--scheme", choices=SCHEMES, required=True)
+    parser.add_argument("--granularity", type=Granularity, required=True)
     parser.add_argument("--json", type=Path, required=True)
     given = parser.parse_args(arguments)
-    rows = []
-    for scheme in SCHEMES:
-        for granularity in Granularity:
-            rows.append(pair_row(scheme, granularity))
-            print(rows[-1], flush=True)
-    given.json.write_text(json.dumps({"pairs": rows}, indent=1) + "\n", encoding="utf-8")
+    row = pair_row(given.scheme, given.granularity)
+    given.json.write_text(json.dumps(row, indent=1) + "\n", encoding="utf-8")
     return 0
 
 
@@ -57,27 +56,38 @@ def pair_row(scheme: SchemeName, granularity: Granularity) -> dict[str, Any]:
     """Return the figures of one scheme at one granularity."""
     weights = quantized(scheme, granularity, CHANNELS)
     cell = quantized(scheme, granularity, CELL_CHANNELS)
+    plain = decoded(cell)
+    bare = replace(plain, multipliers=np.ones_like(plain.multipliers))
     node, _ = sample_conv(1, CELL_CHANNELS, CELL_CHANNELS, weights=cell)
-    geometry = conv_geometry(node, (CELL_CHANNELS, *PICTURE), FOLDING)
-    logic, blocks = cell_counts(node, dsp=False), cell_counts(node, dsp=True)
-    used = counted_resources(blocks)
+    geometry = conv_geometry(node, (CELL_CHANNELS, *PICTURE), Folding(PE, SIMD))
+    logic, whole, without_decoding, without_factors = synthesised(
+        (cell, "plain_lut"), (cell, "plain_dsp"), (plain, "plain_dsp"), (bare, "plain_dsp")
+    )
+    narrow, wide = possible_cores(weights, 4), possible_cores(weights, 8)
     return {
         "scheme": str(scheme),
         "granularity": str(granularity),
         "stored_bits_per_weight": round(weight_bits(weights) / weights.codes.size, 3),
         "multiplier_bits": weights.multiplier_bits,
         "tables": int(weights.tables.shape[0]),
-        "lut_without_dsp": counted_resources(logic).lut,
-        "ff_without_dsp": counted_resources(logic).ff,
-        "lut": used.lut,
-        "lutram": sum(blocks.get(kind, 0) for kind in MEMORY_LUTS),
-        "ff": used.ff,
-        "dsp": used.dsp,
-        "bram": sum(n for kind, n in blocks.items() if kind.startswith("RAMB")),
+        "operand_bits": cell.table_bits,
+        "lut_without_dsp": logic.lut,
+        "ff_without_dsp": logic.ff,
+        "lut": whole.lut,
+        "lutram": whole.lutram_luts,
+        "ff": whole.ff,
+        "dsp": whole.dsp,
+        "decode_lut": whole.lut - without_decoding.lut,
+        "decode_ff": whole.ff - without_decoding.ff,
+        "factor_lut": without_decoding.lut - without_factors.lut,
+        "factor_ff": without_decoding.ff - without_factors.ff,
+        "factor_dsp": without_decoding.dsp - without_factors.dsp,
         "cycles_per_pixel": geometry.window_cycles,
         "latency_cycles": geometry.latency,
-        "cores_a4": ", ".join(packed_cores(weights, 4)),
-        "cores_a8": ", ".join(packed_cores(weights, 8)),
+        "cores_a4": ", ".join(narrow),
+        "mac_per_dsp_a4": densest(narrow),
+        "cores_a8": ", ".join(wide),
+        "mac_per_dsp_a8": densest(wide),
     }
 
 
@@ -91,29 +101,45 @@ def quantized(scheme: SchemeName, granularity: Granularity, channels: int) -> We
     return LayerGroups(weight, granularity).quantize(rounding).weights
 
 
-def cell_counts(node: Conv, *, dsp: bool) -> dict[str, int]:
-    """Return what the cell of ``node`` becomes in Yosys, weights in logic.
-
-    (Yosys does not read the attribute by which the cells ask for DSP blocks or for logic.)
-    """
-    _, source = sample_conv(1, CELL_CHANNELS, CELL_CHANNELS)
-    cell = conv_cell(node, (CELL_CHANNELS, *PICTURE), source, FOLDING, "", "distributed")
-    files: Mapping[str, str] = (
-        {"dut.sv": axis_top(cell, "dut")}
-        | dict(cell.files)
-        | read_sources([*rtl_sources(), dsp_ports()])
+def decoded(weights: Weights) -> Weights:
+    """Return the same integers with codes that need no decoding: one table, in order."""
+    bits = weights.table_bits
+    middle = 1 << (bits - 1)
+    rows = np.broadcast_to(weights.selectors, weights.shape)
+    entries = weights.tables[rows, weights.codes]
+    return replace(
+        weights,
+        codes=(entries + middle).astype(np.uint8),
+        bits=bits,
+        tables=(np.arange(1 << bits) - middle)[None].astype(np.int16),
+        selectors=np.zeros_like(weights.selectors),
     )
+
+
+def synthesised(*wanted: tuple[Weights, Core]) -> list[Resources]:
+    """Return what the cell of each of these weights and cores takes in Yosys."""
+    _, source = sample_conv(1, CELL_CHANNELS, CELL_CHANNELS)
+    cells = []
+    for number, (weights, core) in enumerate(wanted):
+        node, _ = sample_conv(1, CELL_CHANNELS, CELL_CHANNELS, weights=weights)
+        folding = Folding(PE, SIMD, core=core)
+        shape = (CELL_CHANNELS, *PICTURE)
+        cells.append(conv_cell(node, shape, source, folding, f"c{number}_"))
     with tempfile.TemporaryDirectory(prefix="nibbleflow-yosys-") as folder:
-        flow = f"{XILINX} -noiopad -top dut" + ("" if dsp else " -nodsp")
-        return synthesise(Path(folder), files, "dut", flow)
+        return synthesise_cells(Path(folder), cells)
 
 
-def packed_cores(weights: Weights, act_bits: int) -> list[Core]:
-    """Return the packed cores that take a 3x3 layer of stride 1 with these weights."""
+def possible_cores(weights: Weights, act_bits: int) -> list[Core]:
+    """Return the packed cores whose proof holds for a 3x3 layer of stride 1 with these weights."""
     filters, channels, _, _ = weights.shape
     node, source = sample_conv(1, channels, filters, act_bits=act_bits, weights=weights)
     left = cores_left(node, source, channels)
     return [core for core, proof in left.items() if isinstance(proof, LaneProof)]
+
+
+def densest(cores: Sequence[Core]) -> int:
+    """Return the products per DSP block and cycle of the densest core, 1 without a packed one."""
+    return max([1, *(MACS_PER_BLOCK[core] for core in cores)])
 
 
 if __name__ == "__main__":

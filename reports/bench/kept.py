@@ -5,15 +5,17 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from reports.bench.record import Row
 from reports.bench.runner import Runner
 
 CHECKOUT = Path(__file__).resolve().parents[2]
+Kept = TypeVar("Kept", Row, list[Row])
 
 
-def kept_row(runner: Runner, name: str, digest: str, measure: Callable[[], Row]) -> Row:
-    """Return the kept row of this name and digest, else measure it and keep it.
+def kept_row(runner: Runner, name: str, digest: str, measure: Callable[[], Kept]) -> Kept:
+    """Return the kept row, or rows, of this name and digest, else measure and keep them.
 
     Args:
         runner: Runs the commands; those of a kept row count as its own.
@@ -26,7 +28,7 @@ def kept_row(runner: Runner, name: str, digest: str, measure: Callable[[], Row])
         found = json.loads(kept.read_text(encoding="utf-8"))
         if found["digest"] == digest:
             runner.commands += found["commands"]
-            row: Row = found["row"]
+            row: Kept = found["row"]
             return row
     before = len(runner.commands)
     row = measure()
@@ -38,16 +40,17 @@ def kept_row(runner: Runner, name: str, digest: str, measure: Callable[[], Row])
     return row
 
 
-def sources_digest(root: Path, folders: Sequence[str]) -> str:
-    """Return a digest of all files in some folders but compiled Python.
+def sources_digest(root: Path, names: Sequence[str]) -> str:
+    """Return a digest of some files, and of all files in some folders but compiled Python.
 
     Args:
         root: The checkout.
-        folders: Folders in it.
+        names: Files and folders in it.
     """
     found = hashlib.sha256()
-    for folder in folders:
-        for path in sorted((root / folder).rglob("*")):
+    for name in names:
+        start = root / name
+        for path in [start] if start.is_file() else sorted(start.rglob("*")):
             if path.is_file() and "__pycache__" not in path.parts:
                 found.update(str(path.relative_to(root)).encode() + b"\0" + path.read_bytes())
     return found.hexdigest()

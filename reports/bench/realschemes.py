@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``python -m reports.bench.realschemes --json FILE``: real layers in every scheme and granularity.
+"""``python -m reports.bench.realschemes --granularity G --json FILE``: real layers, every scheme.
 
 Four convolutions of real detectors (3x3, 3x3 with stride 2, 1x1, depthwise) are rounded in every
 scheme at every granularity, and run in the golden model, as HLS C++ and as RTL. All twelve of one
@@ -24,19 +24,17 @@ from quant.graph import QGraph
 from quant.nodes import Conv, Input, Node, Output, Split
 from quant.ptq.importer import import_model
 from quant.ptq.schemes.setting import Setting, quantize_layer
-from quant.ptq.weightquant import Rounding, SchemeName
+from quant.ptq.weightquant import Rounding
 from quant.samples import sample_codes, sample_conv, sample_format
 from quant.schedule import Folding, Schedule
-from quant.weights import Granularity
 from quant.zoo.resolve import load_model
 from reports.bench.builds import YOLOV5N, YOLOX_NANO
+from reports.bench.granularity import SCHEMES
+from reports.bench.schemes import GRANULARITIES
 from sim.golden import run_conv
 from sim.verify import Verdict, verify_whole
 from sim.verify.hls_network import ENGINES, verify_hls_network
 
-SCHEMES: dict[SchemeName, int] = {"affine": 4, "symmetric": 4, "pwlq": 5}
-"""Stored bits of each scheme."""
-GRANULARITIES = (*(str(g) for g in Granularity), "mixture")
 LAYERS = {
     "3x3": (YOLOV5N, "model.2.m.0.cv2.conv"),
     "3x3 stride 2": (YOLOV5N, "model.1.conv"),
@@ -71,17 +69,13 @@ class Network:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Verify every pair and write one row per pair."""
-    parser = argparse.ArgumentParser(description="Real layers in every scheme and granularity.")
+    """Verify every scheme at one granularity and write a row per scheme."""
+    parser = argparse.ArgumentParser(description="Real layers in every scheme.")
+    parser.add_argument("--granularity", choices=GRANULARITIES, required=True)
     parser.add_argument("--json", type=Path, required=True)
-    parser.add_argument("--granularities", default=",".join(GRANULARITIES))
     given = parser.parse_args(arguments)
-    floats = float_layers()
-    rows = []
-    for granularity in given.granularities.split(","):
-        rows += granularity_rows(granularity, floats)
-        print(*rows[-len(SCHEMES) :], sep="\n", flush=True)
-        given.json.write_text(json.dumps({"pairs": rows}, indent=1) + "\n", encoding="utf-8")
+    rows = granularity_rows(given.granularity, float_layers())
+    given.json.write_text(json.dumps({"pairs": rows}, indent=1) + "\n", encoding="utf-8")
     return 0
 
 

@@ -13,3 +13,8 @@ def test_the_digest_sees_every_source(tmp_path):
     assert sources_digest(tmp_path, ("hw", "sim")) == before
     (tmp_path / "hw" / "b.sv").write_text("z")
     assert sources_digest(tmp_path, ("hw", "sim")) != before
+    one = sources_digest(tmp_path, ("hw/b.sv",))
+    (tmp_path / "hw" / "a.py").write_text("changed")
+    assert sources_digest(tmp_path, ("hw/b.sv",)) == one
+    (tmp_path / "hw" / "b.sv").write_text("changed")
+    assert sources_digest(tmp_path, ("hw/b.sv",)) != one

@@ -6,14 +6,11 @@ import pytest
 
 from quant.floatgraph import FloatConv
 from quant.nodes import Conv
-from reports.bench.realschemes import (
-    CORNERS,
-    GRANULARITIES,
-    SCHEMES,
-    counted,
-    extreme_frame,
-    network_of,
-)
+from reports.bench import schemes
+from reports.bench.granularity import SCHEMES
+from reports.bench.realschemes import CORNERS, counted, extreme_frame, network_of
+from reports.bench.runner import Runner
+from reports.bench.schemes import GRANULARITIES
 from sim.verify import Verdict
 
 
@@ -59,3 +56,21 @@ def test_failures_are_counted_and_named():
         "rtl_mismatches": 2,
         "rtl_failure": "stood still",
     }
+
+
+def test_a_granularity_is_verified_once(tmp_path, monkeypatch):
+    calls = []
+
+    def module(_self, name, *arguments, one_core):
+        calls.append(arguments)
+        assert (name, one_core) == ("reports.bench.realschemes", True)
+        return {"pairs": [{"scheme": s, "granularity": arguments[1]} for s in SCHEMES]}
+
+    monkeypatch.setattr(Runner, "module", module)
+    runner = Runner(tmp_path, tmp_path, say=print)
+    rows = schemes.run(runner)
+    assert [(r["granularity"], r["scheme"]) for r in rows] == [
+        (g, s) for g in GRANULARITIES for s in SCHEMES
+    ]
+    assert schemes.run(runner) == rows
+    assert len(calls) == 6
