@@ -6,7 +6,7 @@ there is accuracy to compare and memory to count.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from quant.bundle.layout import MemoryKind, weight_tensors
@@ -96,23 +96,22 @@ def weights_memory(
 
 
 def honest_ratio_of_shapes(
-    layers: Sequence[tuple[tuple[int, int, int, int], int]],
-    granularity: Granularity,
+    layers: Sequence[tuple[tuple[int, int, int, int], int, Granularity]],
     scheme: Scheme,
-    multiplier_bits: int = 0,
+    multiplier_bits: Mapping[Granularity, int],
 ) -> float:
     """Return the honest memory-saving ratio of a network from its weight shapes alone.
 
     Tables and their entries count at the largest that the scheme may need.
 
     Args:
-        layers: OIHW and stored bits of every layer; each filter has a bias.
-        granularity: Which weights share a group.
+        layers: OIHW, stored bits and granularity of every layer; each filter has a bias.
         scheme: ``affine``, ``symmetric`` or ``pwlq``; a codebook counts like PWLQ.
-        multiplier_bits: Stored bits of a group multiplier; none where a scale has one group.
+        multiplier_bits: Stored bits of a group multiplier of each granularity; none are stored
+            where a scale has one group.
     """
     stored = baseline = 0
-    for shape, bits in layers:
+    for shape, bits, granularity in layers:
         filters = shape[0]
         weights = math.prod(shape)
         groups = math.prod(granularity.group_shape(shape))
@@ -124,7 +123,7 @@ def honest_ratio_of_shapes(
         scales = filters if per_filter else 1
         multipliers = groups if groups > scales else 0
         stored += bits * weights + tables * entry_bits * (1 << bits)
-        stored += groups * (tables - 1).bit_length() + multipliers * multiplier_bits
+        stored += groups * (tables - 1).bit_length() + multipliers * multiplier_bits[granularity]
         stored += SCALE_BITS * scales + FP16_BITS * filters
         baseline += FP16_BITS * (weights + filters)
     return baseline / stored

@@ -93,9 +93,26 @@ def test_honest_ratios_beside_them(
     shapes = deploy_shapes(trained[0])
     assert len(shapes) == 92
     for head, expected in ((bits, four_bit_head), (8, eight_bit_head)):
-        layers = [(s, head if s[0] == 255 else bits) for s in shapes]
-        ratio = honest_ratio_of_shapes(layers, granularity, scheme, MULTIPLIER_BITS[granularity])
-        assert f"{ratio:.3f}" == expected
+        layers = [(s, head if s[0] == 255 else bits, granularity) for s in shapes]
+        assert f"{honest_ratio_of_shapes(layers, scheme, MULTIPLIER_BITS):.3f}" == expected
+
+
+def finer(shape):
+    """The finer of F- and C-shape."""
+    return Granularity.F_SHAPE if shape[1] > shape[0] else Granularity.C_SHAPE
+
+
+@pytest.mark.parametrize(
+    ("scheme", "bits", "four_bit_head", "eight_bit_head"),
+    [("affine", 4, "3.945", "3.894"), ("pwlq", 5, "3.160", "3.136")],
+)
+def test_honest_ratios_of_the_mixture_of_finer_shapes(
+    trained, scheme, bits, four_bit_head, eight_bit_head
+):
+    shapes = deploy_shapes(trained[0])
+    for head, expected in ((bits, four_bit_head), (8, eight_bit_head)):
+        layers = [(s, head if s[0] == 255 else bits, finer(s)) for s in shapes]
+        assert f"{honest_ratio_of_shapes(layers, scheme, MULTIPLIER_BITS):.3f}" == expected
 
 
 def rounded(scheme, bits, granularity, shape=(6, 5, 3, 3)):
@@ -137,8 +154,8 @@ def test_shapes_count_at_least_what_is_stored():
         ("pwlq", 5, Granularity.F_SHAPE),
     ):
         layer = rounded(scheme, bits, granularity)
-        width = MULTIPLIER_BITS[granularity]
-        shapes = honest_ratio_of_shapes([(layer.weights.shape, bits)], granularity, scheme, width)
+        one = [(layer.weights.shape, bits, granularity)]
+        shapes = honest_ratio_of_shapes(one, scheme, MULTIPLIER_BITS)
         assert shapes <= weights_memory([layer]).honest_ratio
 
 
