@@ -192,6 +192,25 @@ COLUMNS: dict[str, tuple[Column, ...]] = {
         Column("precision (%)", "{precision_percent:.1f}"),
         Column("recall (%)", "{recall_percent:.1f}"),
     ),
+    "yolov7": (
+        Column("scheme", "{scheme}"),
+        Column("stored bits", "{stored_bits}"),
+        Column("granularity", "{granularity}"),
+        Column("groups as trained", "{trained_groups:,}"),
+        Column("ratio as published", "{published_ratio:.3f}"),
+        Column("printed", "{printed_ratio:.2f}"),
+        Column("ratio to FP16, every bit", "{honest_ratio:.3f}"),
+        Column("with an 8-bit head", "{honest_ratio_8_bit_head:.3f}"),
+        Column("processor (s)", "{cpu_seconds:.1f}"),
+        Column("memory so far (MiB)", "{peak_mib:,.0f}"),
+    ),
+    "gptq": (
+        Column("model", "{model}"),
+        Column("images", "{images}"),
+        Column("columns of a layer", "{columns:,}"),
+        Column("wall / processor (s)", "{seconds:,.0f} / {cpu_seconds:,.0f}"),
+        Column("most memory (MiB)", "{peak_mib:,.0f}"),
+    ),
     "granularity": (
         Column("scheme", "{scheme}"),
         Column("granularity", "{granularity}"),
@@ -203,6 +222,16 @@ COLUMNS: dict[str, tuple[Column, ...]] = {
         Column("latency (cycles)", "{latency_cycles}"),
         Column("packed cores, A4", "{cores_a4}"),
         Column("packed cores, A8", "{cores_a8}"),
+    ),
+    "estimates": (
+        Column("cell", "{kind}"),
+        Column("held-out cells", "{cells}"),
+        Column("LUT of them", "{lut_smallest:,} to {lut_largest:,}"),
+        Column(
+            "LUT error, median / worst (%)", "{lut_median_percent:.1f} / {lut_worst_percent:.1f}"
+        ),
+        Column("FF error, median / worst (%)", "{ff_median_percent:.1f} / {ff_worst_percent:.1f}"),
+        Column("DSP, BRAM18, URAM wrong", "{dsp_wrong} / {bram18_wrong} / {uram_wrong}"),
     ),
     "schemes": (
         Column("scheme", "{scheme}"),

@@ -106,6 +106,9 @@ def test_every_shown_figure_is_one_that_benchmarks_measure():
     derived |= {f"{name}_percent" for name in ("map", "map50", "precision", "recall")}
     engines, counts = ("rtl", "hls", "hls_plain"), ("values", "mismatches")
     derived |= {f"{engine}_{count}" for engine in engines for count in counts}
+    errors = ("median_percent", "worst_percent")
+    derived |= {f"{name}_{error}" for name in ("lut", "ff") for error in errors}
+    derived |= {f"{name}_wrong" for name in ("dsp", "bram18", "uram")}
     derived |= {f"exact_{name}" for name in ("lut", "dsp", "bram18", "uram")}
     for columns in COLUMNS.values():
         for column in columns:
