@@ -146,15 +146,22 @@ module nf_mac_plain #(
     end
     assign product_q = dsp_q;
   end else begin : g_logic
+    // w = (w without its sign bit) - sign * 2**(OperandBits-1): the row of the sign is subtracted,
+    // so that no row of the multiplier is longer than an activation. Rows that carry their sign to
+    // the top cost more logic and a level of it.
+    localparam logic signed [OperandBits-1:0] Magnitude =
+        OperandBits'((64'd1 << (OperandBits - 1)) - 64'd1);
     (* use_dsp = "no" *) logic signed [ProductBits-1:0] logic_q [Pe*Simd];
     always_ff @(posedge clk_i) begin
       if (valid_q[0]) begin
         logic signed [ProductBits-1:0] product [Pe*Simd];
         for (int p = 0; p < int'(Pe); p++) begin
           for (int s = 0; s < int'(Simd); s++) begin
+            logic [ProductBits-1:0] act;
+            act = ProductBits'(act_i[(SharedActs ? s : p)*int'(ActBits)+:ActBits]);
             product[p*int'(Simd)+s] =
-                ProductBits'($signed({1'b0, act_i[(SharedActs ? s : p)*int'(ActBits)+:ActBits]}))
-                * ProductBits'(operands[p*int'(Simd)+s]);
+                act * ProductBits'(operands[p*int'(Simd)+s] & Magnitude)
+                - (operands[p*int'(Simd)+s] < 0 ? act << (OperandBits - 1) : '0);
           end
         end
         logic_q <= product;
