@@ -256,6 +256,14 @@ class FloatGraph:
         return first
 
 
+def float_macs_of(graph: FloatGraph, op: FloatOp) -> int:
+    """Return the multiply-accumulates of one operation for one frame (0 without weights)."""
+    if isinstance(op, FloatConv):
+        _, height, width = graph.shapes[op.name]
+        return int(op.weight.size) * height * width
+    return int(op.weight.size) if isinstance(op, FloatLinear) else 0
+
+
 def float_sources_of(op: FloatOp) -> tuple[str, ...]:
     """Return the names of the tensors that ``op`` reads, in order."""
     match op:

@@ -1,18 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which packed cores the layers of a network leave, per scheme and granularity."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from rich.table import Table
 
+from hw.core_choice import cores_left
 from hw.cores import MACS_PER_BLOCK, PACKED_CORES
 from hw.divisors import divisors
 from hw.geometry import built_cores
 from hw.packing import LaneProof
+from quant.floatgraph import FloatConv, FloatGraph, float_macs_of
+from quant.formats import TensorFormat
 from quant.graph import QGraph
+from quant.nodes import Conv, Requantizer
 from quant.schedule import Core
-from quant.weights import Granularity, Scheme
+from quant.weights import Granularity, Scheme, Weights
 
 MEASURED_SIMD = 8
 """Channels of a tap up to which cores are asked for: as many as the measured ones have."""
@@ -53,21 +59,14 @@ def core_rows(graph: QGraph) -> list[CoreRow]:
     kinds: dict[tuple[Scheme, Granularity, int, int], list[tuple[int, list[Core]]]] = {}
     for node in graph.convs:
         weights, source = node.weights, graph.formats[node.source]
-        simd = max(n for n in divisors(weights.shape[1]) if n <= MEASURED_SIMD)
-        found = built_cores(node, source, simd)
-        left = [core for core in PACKED_CORES if isinstance(found[core], LaneProof)]
+        left = _proved(built_cores(node, source, _simd(weights)))
         _, height, width = graph.shapes[node.name]
         key = (weights.scheme, weights.granularity, weights.bits, source.decoded_bits)
         kinds.setdefault(key, []).append((height * width * weights.codes.size, left))
     rows = []
     for key, layers in kinds.items():
         macs = sum(count for count, _ in layers)
-        blocks = sum(
-            count / max([1, *(MACS_PER_BLOCK[core] for core in left)]) for count, left in layers
-        )
-        counts = {core: sum(core in left for _, left in layers) for core in PACKED_CORES}
-        used = {core: count for core, count in counts.items() if count}
-        rows.append(CoreRow(*key, len(layers), macs, used, macs / blocks))
+        rows.append(CoreRow(*key, len(layers), macs, _counted(layers), _mac_per_dsp(layers)))
     return sorted(rows, key=lambda row: -row.macs)
 
 
@@ -88,3 +87,77 @@ def core_table(rows: list[CoreRow]) -> Table:
             f"{row.mac_per_dsp:.2f}",
         )
     return table
+
+
+def possible_cores(
+    graph: FloatGraph, weights: Mapping[str, Weights], act_bits: Sequence[int]
+) -> list[tuple[dict[Core, int], float]]:
+    """Return which packed cores stay possible for the convolutions of a float network.
+
+    Possible is what the proofs of lanes allow, group multipliers included; ``core_rows`` says what
+    the cells build. The blocks that group multipliers take themselves are not counted.
+
+    Args:
+        graph: The float network.
+        weights: Stored weights of its convolutions, by name.
+        act_bits: Widths of plain activations to ask for.
+
+    Returns:
+        For each width: per core the number of layers, and products per DSP block and cycle with the
+        densest core of every layer, one product per block where there is none.
+    """
+    layers: list[list[tuple[int, list[Core]]]] = [[] for _ in act_bits]
+    for op in graph.ops:
+        if isinstance(op, FloatConv):
+            node = _bare_conv(op, weights[op.name])
+            for bits, found in zip(act_bits, layers, strict=True):
+                source = TensorFormat.plain(bits, 1.0, 0, op.weight.shape[1] * op.groups)
+                left = _proved(cores_left(node, source, _simd(node.weights)))
+                found.append((float_macs_of(graph, op), left))
+    return [(_counted(found), _mac_per_dsp(found)) for found in layers]
+
+
+def _bare_conv(op: FloatConv, weights: Weights) -> Conv:
+    """Return a convolution whose weights alone mean something: proofs of lanes read no more."""
+    filters = len(op.weight)
+    requant = Requantizer(
+        np.full(filters, 1 << 16, np.uint32),
+        np.full(filters, 17, np.uint8),
+        np.zeros(filters, np.int32),
+        0,
+        255,
+        8,
+    )
+    return Conv(
+        name=op.name,
+        source=op.source,
+        weights=weights,
+        bias=np.zeros(filters, np.int32),
+        stride=op.stride,
+        padding=op.padding,
+        groups=op.groups,
+        requant=requant,
+        table=None,
+        output=TensorFormat.plain(8, 1.0, 0, filters),
+    )
+
+
+def _simd(weights: Weights) -> int:
+    return max(n for n in divisors(weights.shape[1]) if n <= MEASURED_SIMD)
+
+
+def _proved(found: Mapping[Core, LaneProof | str]) -> list[Core]:
+    return [core for core in PACKED_CORES if isinstance(found[core], LaneProof)]
+
+
+def _counted(layers: Sequence[tuple[int, list[Core]]]) -> dict[Core, int]:
+    counts = {core: sum(core in left for _, left in layers) for core in PACKED_CORES}
+    return {core: count for core, count in counts.items() if count}
+
+
+def _mac_per_dsp(layers: Sequence[tuple[int, list[Core]]]) -> float:
+    """Return products per block and cycle of layers, given as products and cores."""
+    blocks = sum(
+        count / max([1, *(MACS_PER_BLOCK[core] for core in left)]) for count, left in layers
+    )
+    return sum(count for count, _ in layers) / blocks

@@ -12,7 +12,7 @@ from quant.bundle.folder import write_folder
 from quant.bundle.layout import MemoryKind
 from quant.bundle.weights import WeightsBundle
 from quant.errors import GraphError
-from quant.floatgraph import FloatConv, FloatGraph, FloatLinear
+from quant.floatgraph import FloatConv, FloatGraph, FloatLinear, float_macs_of
 from quant.memory import MemorySummary
 from quant.weightsonly import weights_memory
 from reports.breakpoints import breakpoint_plot, breakpoint_table
@@ -34,7 +34,8 @@ def weights_report(bundle: WeightsBundle, floats: FloatGraph) -> Json:
     Raises:
         GraphError: The float network belongs to another build.
     """
-    macs = _macs(floats)
+    layers = [op for op in floats.ops if isinstance(op, FloatConv | FloatLinear)]
+    macs = {op.name: float_macs_of(floats, op) for op in layers}
     model, record = bundle.model, bundle.record
     if set(macs) != {layer.name for layer in model.layers}:
         raise GraphError(
@@ -140,15 +141,3 @@ def _memory(memory: MemorySummary) -> Json:
         "fp16_bits": memory.fp16_bits,
         "published_fp16_bits": memory.published_fp16_bits,
     }
-
-
-def _macs(graph: FloatGraph) -> dict[str, int]:
-    """Return the multiply-accumulates per frame of every layer."""
-    found = {}
-    for op in graph.ops:
-        if isinstance(op, FloatConv):
-            _, height, width = graph.shapes[op.name]
-            found[op.name] = int(op.weight.size) * height * width
-        elif isinstance(op, FloatLinear):
-            found[op.name] = int(op.weight.size)
-    return found

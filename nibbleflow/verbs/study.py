@@ -22,16 +22,19 @@ from quant.ptq.importer import import_model
 from quant.ptq.schemes.breakpoints import Method
 from quant.ptq.schemes.setting import Setting
 from quant.ptq.schemes.uniform import Clip
-from quant.ptq.study import quantize_network, weight_layers_of, with_weights
+from quant.ptq.study import RoundedNetwork, quantize_network, weight_layers_of, with_weights
 from quant.ptq.weightquant import Rounding, SchemeName
 from quant.weights import Granularity
 from quant.zoo.resolve import load_model
+from reports.cores import possible_cores
 from sim.host import read_dataset
 
 SCHEMES = ("affine", "symmetric", "pwlq")
 GRANULARITIES = (*(str(g) for g in Granularity), "mixture")
 BOX_KEYS = ("map", "map50", "precision", "recall")
 CLASS_KEYS = ("top1", "top5")
+# Widths of activations whose possible cores are counted.
+ACT_BITS = (4, 8)
 
 
 def study(
@@ -86,8 +89,10 @@ def study(
 
     Returns:
         ``values`` has ``rows``: ``scheme``, ``bits``, ``granularity``, ``groups``,
-        ``published_ratio``, ``honest_ratio``, ``sqnr_db``, ``stored_sqnr_db``, times, and the
-        accuracy; ``float``, the accuracy to compare with; ``options``.
+        ``published_ratio``, ``honest_ratio``, ``sqnr_db``, ``stored_sqnr_db``, ``cores_a4`` and
+        ``cores_a8`` (layers by packed core that stays possible with activations of so many bits),
+        ``mac_per_dsp_a4`` and ``mac_per_dsp_a8`` (products per DSP block with the densest of them),
+        times, and the accuracy; ``float``, the accuracy to compare with; ``options``.
 
     Raises:
         NibbleflowError: An option is out of range, or a model or an image cannot be read.
@@ -146,11 +151,12 @@ def study(
                 values["rows"].append(rows[key])
                 advance(values["weights"])
                 continue
-            wall, cpu = perf_counter(), process_time()
             edge = None
             if edge_bits is not None:
                 edge = Setting(Rounding("affine", edge_bits, clip), setting.granularity)
+            wall, cpu = perf_counter(), process_time()
             found = quantize_network(graph, setting, importance, advance, edge=edge, stored=stored)
+            wall, cpu = perf_counter() - wall, process_time() - cpu
             row = {
                 "scheme": rounding.scheme,
                 "bits": rounding.bits,
@@ -160,14 +166,24 @@ def study(
                 "honest_ratio": found.memory.honest_ratio,
                 "sqnr_db": found.sqnr_db,
                 "stored_sqnr_db": found.stored_sqnr_db,
-                "seconds": perf_counter() - wall,
-                "cpu_seconds": process_time() - cpu,
+                **_cores(graph, found),
+                "seconds": wall,
+                "cpu_seconds": cpu,
             }
             row |= judge.accuracy(with_weights(graph, found.real)) or {}
             values["rows"].append(row)
             if out is not None:
                 write_whole(Path(out), Result("study", values).to_json())
     return Result("study", values, (_table(values, judge.keys),))
+
+
+def _cores(graph: FloatGraph, found: RoundedNetwork) -> dict[str, Any]:
+    """Return the packed cores that the weights leave possible, and how densely they multiply."""
+    weights = {layer.name: layer.weights for layer in found.layers}
+    values: dict[str, Any] = {}
+    for bits, row in zip(ACT_BITS, possible_cores(graph, weights, ACT_BITS), strict=True):
+        values[f"cores_a{bits}"], values[f"mac_per_dsp_a{bits}"] = row
+    return values
 
 
 class _Judge:
@@ -258,14 +274,16 @@ def _table(values: Mapping[str, Any], keys: Sequence[str]) -> Table:
     table = Table(title=f"{values['model']}: weights only", box=None)
     for name in ("scheme", "bits", "granularity"):
         table.add_column(name, no_wrap=True)
-    columns = ("groups", "published", "honest", "SQNR dB", "stored dB", "CPU s", *keys)
-    for name in columns:
+    columns = ["groups", "published", "honest", "SQNR dB", "stored dB"]
+    columns += [*(f"MAC/DSP A{bits}" for bits in ACT_BITS), "CPU s"]
+    for name in (*columns, *keys):
         table.add_column(name, justify="right", no_wrap=True)
     if values["float"]:
         cells = (f"{values['float'][key]:.2f}" for key in keys)
-        table.add_row("float", "", "", *[""] * 6, *cells)
+        table.add_row("float", "", "", *[""] * len(columns), *cells)
     for row in values["rows"]:
         published = row["published_ratio"]
+        densities = [row.get(f"mac_per_dsp_a{bits}") for bits in ACT_BITS]  # none in old rows
         table.add_row(
             row["scheme"],
             str(row["bits"]),
@@ -275,6 +293,7 @@ def _table(values: Mapping[str, Any], keys: Sequence[str]) -> Table:
             f"{row['honest_ratio']:.3f}x",
             f"{row['sqnr_db']:.2f}",
             f"{row['stored_sqnr_db']:.2f}",
+            *("-" if density is None else f"{density:.2f}" for density in densities),
             f"{row['cpu_seconds']:.1f}",
             *(f"{row[key]:.2f}" for key in keys),
         )

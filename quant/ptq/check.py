@@ -24,6 +24,7 @@ from quant.floatgraph import (
     FloatShuffle,
     FloatSplit,
     FloatUpsample,
+    float_macs_of,
 )
 from quant.ptq.analysis import Analysis, analyse
 from quant.ptq.cut import Ending
@@ -111,14 +112,6 @@ def parameters_of(graph: FloatGraph) -> int:
     """Return the number of weights and biases of a fused graph."""
     layers = [op for op in graph.ops if isinstance(op, FloatConv | FloatLinear)]
     return sum(int(op.weight.size) + int(op.bias.size) for op in layers)
-
-
-def float_macs_of(graph: FloatGraph, op: FloatOp) -> int:
-    """Return the multiply-accumulates of one operation for one frame (0 without weights)."""
-    if isinstance(op, FloatConv):
-        _, height, width = graph.shapes[op.name]
-        return int(op.weight.size) * height * width
-    return int(op.weight.size) if isinstance(op, FloatLinear) else 0
 
 
 def kind_of(op: FloatOp) -> str:

@@ -29,6 +29,15 @@ def test_the_grid_without_images(cli, tmp_path):
         assert rows["e2m1", 4, granularity]["published_ratio"] is None
         for row in (affine, pwlq, true_four):
             assert row["stored_sqnr_db"] > row["sqnr_db"] - 1.0
+        # Five stored bits leave no packed core; multipliers by position leave one with A4.
+        assert (pwlq["cores_a4"], pwlq["mac_per_dsp_a4"]) == ({}, 1.0)
+        assert set(affine["cores_a8"]) == (set() if granularity == "c-shape" else {"w4a8"})
+    assert rows["affine", 4, "c-shape"]["cores_a4"] == {"outer4": 20}
+    assert rows["affine", 4, "c-shape"]["mac_per_dsp_a4"] == 4.0
+    assert (
+        rows["affine", 4, "layer"]["mac_per_dsp_a4"] > rows["affine", 4, "filter"]["mac_per_dsp_a4"]
+    )
+    assert "MAC/DSP A4" in done.out
     by_filter = [rows["affine", 4, g]["sqnr_db"] for g in ("layer", "filter", "c-shape")]
     assert by_filter == sorted(by_filter)
 

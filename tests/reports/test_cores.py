@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Packed cores that layers leave: counted per scheme and granularity."""
 
+import numpy as np
+
+from quant.floatgraph import FloatConv, FloatGraph, FloatInput
 from quant.graph import QGraph
 from quant.nodes import Input, Output
 from quant.samples import sample_conv, sample_format
 from quant.weights import Granularity
-from reports.cores import core_rows, core_table
+from reports.cores import core_rows, core_table, possible_cores
 from reports.tables import text_of
 
 
@@ -50,3 +53,24 @@ def test_table_names_the_cores():
     text = text_of([core_table(core_rows(network()))])
     assert "outer4 2, pack6 1" in text
     assert "none" in text
+
+
+def test_possible_cores_of_weights_alone():
+    shapes = {"image": (8, 8, 8)}
+    ops = [FloatInput("image", shapes["image"])]
+    weights = {}
+    for node in network().convs:
+        weights[node.name] = node.weights
+        bias = np.zeros(8, np.float32)
+        ops.append(
+            FloatConv(
+                node.name, ops[-1].name, node.weights.codes.astype(np.float32), bias, (1, 1),
+                node.padding, 1,
+            )
+        )  # fmt: skip
+        shapes[node.name] = (8, 8, 8)
+    graph = FloatGraph("cores", tuple(ops), ("parts",), shapes, 0)
+    narrow, wide = possible_cores(graph, weights, (4, 8))
+    # Three 3x3 layers and one of 1x1, a ninth as large; multipliers by position leave outer4 alone.
+    assert narrow == ({"outer4": 4, "pack6": 2}, (3 * 9 + 1) / (2 * 9 / 6 + (9 + 1) / 4))
+    assert wide == ({"w4a8": 2}, (3 * 9 + 1) / (2 * 9 / 3 + 9 + 1))
