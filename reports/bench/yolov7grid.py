@@ -17,7 +17,6 @@ from time import perf_counter, process_time
 
 import numpy as np
 import numpy.typing as npt
-from torch import nn
 
 from quant.floatgraph import FloatGraph
 from quant.memory import (
@@ -32,6 +31,7 @@ from quant.ptq.study import quantize_network, weight_layers_of
 from quant.ptq.weightquant import STORED_SCHEME, Rounding
 from quant.weights import Granularity
 from quant.weightsonly import weights_memory
+from quant.zoo.loaded import LoadedModel
 from quant.zoo.resolve import load_model
 from reports.bench.granularity import SCHEMES
 from reports.bench.record import Row
@@ -62,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def grid_rows(model: str) -> list[Row]:
     """Return one row per scheme and granularity."""
     loaded = load_model(model, seed=SEED)
-    trained = trained_counts(loaded.module)
+    trained = trained_counts(loaded)
     graph = import_model(loaded, in_float=True).graph
     rows = []
     for scheme, bits in SCHEMES.items():
@@ -120,17 +120,18 @@ class Trained:
     others: int
 
 
-def trained_counts(module: nn.Module) -> Trained:
+def trained_counts(loaded: LoadedModel) -> Trained:
     """Return the counts of a network with its batch normalisation and branches."""
-    convolutions = [m.weight for m in module.modules() if isinstance(m, nn.Conv2d)]
-    shapes = [(p.shape[0], p.shape[1], p.shape[2], p.shape[3]) for p in convolutions]
+    named = dict(loaded.module.named_parameters())
+    kernels = [p.shape for n, p in named.items() if p.ndim == 4 and n.endswith("weight")]
+    shapes = [(s[0], s[1], s[2], s[3]) for s in kernels]
     weights = sum(math.prod(shape) for shape in shapes)
     groups = {str(g): sum(math.prod(g.group_shape(shape)) for shape in shapes) for g in Granularity}
     groups["mixture"] = sum(
         max(math.prod(g.group_shape(shape)) for g in (Granularity.F_SHAPE, Granularity.C_SHAPE))
         for shape in shapes
     )
-    return Trained(weights, groups, sum(p.numel() for p in module.parameters()) - weights)
+    return Trained(weights, groups, sum(p.numel() for p in named.values()) - weights)
 
 
 def head_of(graph: FloatGraph) -> dict[str, npt.NDArray[np.float32]]:

@@ -3,6 +3,7 @@
 
 import json
 import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -29,7 +30,8 @@ def trained():
         "activation": "SiLU",
     }
     with torch.device("meta"):
-        return trained_counts(DescribedModel(Description.from_json(value, "test")))
+        module = DescribedModel(Description.from_json(value, "test"))
+    return trained_counts(SimpleNamespace(module=module))
 
 
 def test_counts_are_the_published_ones(trained):
