@@ -7,8 +7,6 @@ from pathlib import Path
 from time import perf_counter, process_time
 from typing import Any, get_args
 
-from rich.table import Table
-
 from nibbleflow.accuracy import box_accuracy, class_accuracy
 from nibbleflow.engines import float_graph_engine
 from nibbleflow.folders import write_whole
@@ -22,19 +20,17 @@ from quant.ptq.importer import import_model
 from quant.ptq.schemes.breakpoints import Method
 from quant.ptq.schemes.setting import Setting
 from quant.ptq.schemes.uniform import Clip
-from quant.ptq.study import RoundedNetwork, quantize_network, weight_layers_of, with_weights
-from quant.ptq.weightquant import Rounding, SchemeName
+from quant.ptq.study import quantize_network, weight_layers_of, with_weights
+from quant.ptq.weightquant import FORMS, SCHEME_BITS, Rounding, SchemeName
 from quant.weights import Granularity
 from quant.zoo.resolve import load_model
-from reports.cores import possible_cores
+from reports.studytable import core_values, study_table
 from sim.host import read_dataset
 
 SCHEMES = ("affine", "symmetric", "pwlq")
 GRANULARITIES = (*(str(g) for g in Granularity), "mixture")
 BOX_KEYS = ("map", "map50", "precision", "recall")
 CLASS_KEYS = ("top1", "top5")
-# Widths of activations whose possible cores are counted.
-ACT_BITS = (4, 8)
 
 
 def study(
@@ -166,7 +162,7 @@ def study(
                 "honest_ratio": found.memory.honest_ratio,
                 "sqnr_db": found.sqnr_db,
                 "stored_sqnr_db": found.stored_sqnr_db,
-                **_cores(graph, found),
+                **core_values(graph, found.layers),
                 "seconds": wall,
                 "cpu_seconds": cpu,
             }
@@ -174,16 +170,7 @@ def study(
             values["rows"].append(row)
             if out is not None:
                 write_whole(Path(out), Result("study", values).to_json())
-    return Result("study", values, (_table(values, judge.keys),))
-
-
-def _cores(graph: FloatGraph, found: RoundedNetwork) -> dict[str, Any]:
-    """Return the packed cores that the weights leave possible, and how densely they multiply."""
-    weights = {layer.name: layer.weights for layer in found.layers}
-    values: dict[str, Any] = {}
-    for bits, row in zip(ACT_BITS, possible_cores(graph, weights, ACT_BITS), strict=True):
-        values[f"cores_a{bits}"], values[f"mac_per_dsp_a{bits}"] = row
-    return values
+    return Result("study", values, (study_table(values, judge.keys),))
 
 
 class _Judge:
@@ -259,42 +246,19 @@ def _scheme(text: str, bits: int, breakpoints: int) -> tuple[SchemeName, int]:
         raise InputFileError(f"--schemes '{text}' is not of the form NAME or NAME:BITS")
     if mark:
         return scheme, int(stored)
-    if scheme == "pwlq":
-        return scheme, bits + breakpoints.bit_length()
-    return scheme, bits + 1 if scheme in ("pwlq-code", "pwlq-overlap") else bits
+    if scheme not in FORMS:
+        return scheme, bits
+    whole = bits + (breakpoints.bit_length() if scheme == "pwlq" else 1)
+    most = SCHEME_BITS[scheme][1]
+    if whole > most:
+        raise InputFileError(
+            f"'{scheme}' with regions of {bits} bits stores {whole}; limit {most}; name its stored "
+            f"bits: {scheme}:{most}"
+        )
+    return scheme, whole
 
 
 def _choice(option: str, value: str, allowed: Sequence[str]) -> Any:  # noqa: ANN401 - a Literal
     if value not in allowed:
         raise InputFileError(f"{option} '{value}' is not available; choose {', '.join(allowed)}")
     return value
-
-
-def _table(values: Mapping[str, Any], keys: Sequence[str]) -> Table:
-    table = Table(title=f"{values['model']}: weights only", box=None)
-    for name in ("scheme", "bits", "granularity"):
-        table.add_column(name, no_wrap=True)
-    columns = ["groups", "published", "honest", "SQNR dB", "stored dB"]
-    columns += [*(f"MAC/DSP A{bits}" for bits in ACT_BITS), "CPU s"]
-    for name in (*columns, *keys):
-        table.add_column(name, justify="right", no_wrap=True)
-    if values["float"]:
-        cells = (f"{values['float'][key]:.2f}" for key in keys)
-        table.add_row("float", "", "", *[""] * len(columns), *cells)
-    for row in values["rows"]:
-        published = row["published_ratio"]
-        densities = [row.get(f"mac_per_dsp_a{bits}") for bits in ACT_BITS]  # none in old rows
-        table.add_row(
-            row["scheme"],
-            str(row["bits"]),
-            row["granularity"],
-            f"{row['groups']:,}",
-            "-" if published is None else f"{published:.3f}x",
-            f"{row['honest_ratio']:.3f}x",
-            f"{row['sqnr_db']:.2f}",
-            f"{row['stored_sqnr_db']:.2f}",
-            *("-" if density is None else f"{density:.2f}" for density in densities),
-            f"{row['cpu_seconds']:.1f}",
-            *(f"{row[key]:.2f}" for key in keys),
-        )
-    return table

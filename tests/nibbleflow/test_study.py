@@ -73,6 +73,10 @@ def test_accuracy_and_going_on(cli, tmp_path):
             "--schemes 'ternary' is not available; choose affine, symmetric, pwlq, pwlq-code, "
             "pwlq-overlap, pwlq16, e2m1, e2m1-spare, codebook",
         ),
+        (
+            ("--bits", 8),
+            "'pwlq' with regions of 8 bits stores 9; limit 8; name its stored bits: pwlq:8",
+        ),
         (("--schemes", "pwlq:x"), "--schemes 'pwlq:x' is not of the form NAME or NAME:BITS"),
         (
             ("--granularities", "row"),

@@ -60,6 +60,7 @@ def test_code_form_saturates_half_a_step_before_the_breakpoint():
     ("method", "ratios"),
     [
         ("gaussian", {3: 1.161, 4: 1.400, 5: 1.592, 6: 1.754, 8: 2.015, 10: 2.222}),
+        ("laplacian", {3: 1.074, 4: 1.289, 5: 1.479, 9: 2.092}),
     ],
 )
 def test_closed_form_is_in_deviations(method, ratios):
