@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Planted faults: one wrong constant in each hand-written module, which a verification must catch.
 
-Four small graphs (``sim.verify.small_graphs``) have every module between them.
+Five small graphs (``sim.verify.small_graphs``) have every module between them.
 """
 
 from collections.abc import Sequence
@@ -133,15 +133,15 @@ FAULTS = (
     ),
     Fault(
         "nf_conv_plain",
-        "the last word of weights is left out",
-        ".Depth(WeightDepth)",
-        ".Depth(WeightDepth - 1)",
+        "the first tap of a fold is marked a cycle early",
+        ".first_i(first_q)",
+        ".first_i(sum_first)",
     ),
     Fault(
         "nf_conv_finish",
-        "the last parameters are left out",
-        ".Depth(Filters / Sets)",
-        ".Depth(Filters / Sets - 1)",
+        "every step of a fold has the parameters of its first",
+        ".next_i(param_next)",
+        ".next_i(valid_i)",
     ),
     Fault(
         "nf_conv_packed",

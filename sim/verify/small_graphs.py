@@ -95,16 +95,17 @@ def _groups() -> tuple[QGraph, dict[str, Folding]]:
 
 
 def _packed() -> tuple[QGraph, dict[str, Folding]]:
-    plain = sample_format(8, 4, zero=8)
+    plain, wide = sample_format(8, 4, zero=8), sample_format(16, 4, zero=8)
     image = Input("image", (4, 6, 7), sample_format(4, 8))
     bytes_, _ = sample_conv(
         4, 4, 8, output=plain, source=image.output, scheme="symmetric", names=("bytes", "image"),
     )  # fmt: skip
     pairs, _ = sample_conv(
-        1, 8, 8, 1, padding=0, output=plain, source=plain, names=("pairs", "bytes"),
+        1, 8, 16, 1, padding=0, output=wide, source=plain, names=("pairs", "bytes"),
     )  # fmt: skip
+    # More channels in a tap than one chain of blocks may add: chains meet in an adder tree.
     rows, _ = sample_conv(
-        2, 8, 8, output=plain, source=plain, scheme="symmetric", names=("rows", "pairs"),
+        2, 16, 8, output=plain, source=wide, scheme="symmetric", names=("rows", "pairs"),
     )  # fmt: skip
     fours, _ = sample_conv(
         3, 8, 6, output=sample_format(6, 4, zero=8), source=plain, scheme="symmetric",
@@ -115,7 +116,7 @@ def _packed() -> tuple[QGraph, dict[str, Folding]]:
         "image": Folding(4, 4),
         "bytes": Folding(4, 2, core="w4a8"),
         "pairs": Folding(4, 4, core="outer4"),
-        "rows": Folding(2, 8, core="pack6"),
+        "rows": Folding(2, 16, core="pack6"),
         "fours": Folding(4, 2, core="pack12"),
     }
 

@@ -6,8 +6,11 @@ from dataclasses import replace
 import pytest
 
 from hw.conv import rtl_sources
+from hw.cores import PACKED_CORES
+from hw.geometry import conv_geometry
 from quant.errors import ToolError
 from sim.verify.planted import FAULTS, faulty_sources
+from sim.verify.small_graphs import small_graph
 
 # The face of a convolution that is verified alone; networks do not have it.
 OUTSIDE = {"nf_conv_axis"}
@@ -30,6 +33,23 @@ def test_one_line_of_code_changes(fault, tmp_path):
     assert cell == fault.cell
     assert not old.lstrip().startswith("//")
     assert new == old.replace(fault.right, fault.wrong, 1)
+
+
+def test_the_packed_graph_reaches_every_part_of_the_packed_cores():
+    graph, schedule = small_graph("packed")
+    cells = [
+        conv_geometry(
+            conv,
+            graph.shapes[conv.source],
+            schedule.folding[conv.name],
+            graph.formats[conv.source],
+        )
+        for conv in graph.convs
+    ]
+    assert {cell.core for cell in cells} == set(PACKED_CORES)
+    # Several chains meet in an adder tree; offsets need window sums.
+    assert any(cell.by_rows and cell.simd > cell.cascade > 1 for cell in cells)
+    assert any(cell.has_offset for cell in cells)
 
 
 def test_a_fault_that_does_not_fit_any_more(tmp_path):
