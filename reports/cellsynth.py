@@ -19,6 +19,9 @@ from reports.yosys import XILINX, read_sources
 FLOW_VERSION = 1
 """Changed with everything that lets a cell of the same sources come out differently."""
 
+SOFT_PRODUCT = "$__soft_mul"
+"""Type of a product that Yosys puts into logic."""
+
 # Modules whose products ask for DSP blocks or for logic with the parameter UseDsp.
 _MULTIPLIERS = ("nf_mac_plain", "nf_scale_acts", "nf_part_sum")
 _DSP_MAP = (
@@ -52,13 +55,22 @@ def synthesise_cells(
     return synthesise_batch(folder, sources, duts, flow, timeout_seconds=timeout_seconds)
 
 
+def products_of(modules: str) -> str:
+    """Return the selection of the products of convolutions.
+
+    Args:
+        modules: Pattern of the modules that are meant.
+    """
+    sources = " ".join(f"a:src=*{name}.sv*" for name in _MULTIPLIERS)
+    return f"{modules}/t:$mul {sources} %u %u %i"
+
+
 def _multipliers(cell: Cell, k: int) -> str:
     """Return the command that maps the products of one cell as its parameter says."""
-    sources = " ".join(f"a:src=*{name}.sv*" for name in _MULTIPLIERS)
-    selection = f"dut_{k}$*/t:$mul {sources} %u %u %i"
+    selection = products_of(f"dut_{k}$*")
     if cell.parameters["UseDsp"]:
         return f"{_DSP_MAP} {selection}"
-    return f"chtype -set $__soft_mul {selection}"
+    return f"chtype -set {SOFT_PRODUCT} {selection}"
 
 
 def _dut(cell: Cell) -> Dut:

@@ -12,7 +12,8 @@ from hw.cell import Cell
 from hw.devices import find_device
 from hw.estimate import Resources
 from quant.errors import PlanError, ToolError
-from reports.nextpnr import place_and_route
+from reports.cellsynth import SOFT_PRODUCT, products_of
+from reports.nextpnr import place_and_route, placed_counts
 from reports.yosys import synthesise
 
 PART = "LFE5U-85F, speed grade 6"
@@ -24,6 +25,17 @@ PINS = 365
 
 SEED = 1
 _NETLIST = "netlist.json"
+_SOFT = "product_in_logic"
+# Products other than those become blocks of 18 by 18 bits, once they are as narrow as their
+# factors; what is left after that goes through the flow without blocks.
+_BLOCKS = (
+    "proc", "flatten", "opt_expr", "opt_clean", "opt -nodffe -nosdff", "wreduce", "peepopt",
+    "opt_clean",
+    "techmap -map +/mul2dsp.v -D DSP_A_MAXWIDTH=18 -D DSP_B_MAXWIDTH=18 -D DSP_A_MINWIDTH=2 "
+    f"-D DSP_B_MINWIDTH=2 -D DSP_NAME=$__MUL18X18 t:$mul a:{_SOFT}=1 %d",
+    f"chtype -set $mul t:{SOFT_PRODUCT}",
+    "techmap -map +/lattice/dsp_map_18x18.v",
+)  # fmt: skip
 # A six-input lookup table takes up to four of the four-input tables of ECP5; two in the mean.
 _TABLES = 2
 
@@ -35,7 +47,7 @@ class PlacedDesign:
     Attributes:
         name: Of its top.
         mhz: Clock rate that the router reached.
-        lut4: Four-input lookup tables.
+        lut4: Four-input lookup tables, those of carry chains and memories among them.
         ff: Flip-flops.
         multipliers: Multiplier blocks.
         blocks: Memory blocks of 18 Kibit.
@@ -102,20 +114,24 @@ def place_design(
     Raises:
         ToolError: A tool fails or drops logic.
     """
-    products = [f"chtype -set $__soft_mul *.{name}.u_mac/t:$mul" for name in soft]
-    flow = [*products, f"synth_ecp5 -top {top} -json {_NETLIST}"]
-    found = synthesise(
-        folder, files, f"{top} --keep-hierarchy", "; ".join(flow), timeout_seconds=7200
-    )
+    base = f"synth_ecp5 -top {top}"
+    flow = [
+        *(f"setattr -set {_SOFT} 1 {products_of(f'*.{name}.*')}" for name in soft),
+        f"{base} -run begin:coarse",
+        *_BLOCKS,
+        f"{base} -nodsp -json {_NETLIST} -run coarse:",
+    ]
+    synthesise(folder, files, f"{top} --keep-hierarchy", "; ".join(flow), timeout_seconds=7200)
     try:
         mhz = place_and_route(folder, _NETLIST, SEED)
     except ToolError as error:
         raise ToolError(f"'{top}' does not come through place and route: {error}") from None
+    found = placed_counts(folder)
     return PlacedDesign(
         top,
         mhz,
-        found.get("LUT4", 0),
-        found.get("TRELLIS_FF", 0),
-        found.get("MULT18X18D", 0),
-        found.get("DP16KD", 0),
+        found["TRELLIS_COMB"],
+        found["TRELLIS_FF"],
+        found["MULT18X18D"],
+        found["DP16KD"],
     )

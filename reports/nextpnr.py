@@ -29,3 +29,10 @@ def place_and_route(folder: Path, netlist: str, seed: int, *, timeout_seconds: i
     if not rates:
         raise ToolError(f"nextpnr found no clock in {netlist}; see {folder / LOG}")
     return float(rates[-1])
+
+
+def placed_counts(folder: Path) -> dict[str, int]:
+    """Return the cells that the last placement in a folder used, by nextpnr's names."""
+    log = (folder / LOG).read_text(encoding="utf-8")
+    found = re.findall(r"^Info:\s+(\w+):\s+(\d+)/\s*\d+\s", log, re.M)
+    return {name: int(count) for name, count in found}

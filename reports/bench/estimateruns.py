@@ -26,7 +26,7 @@ HELD_OUT_LUTS = 50
 SMALL_KINDS = ("fork",)
 """Kinds that never have so many lookup tables: they are fitted, not tested."""
 
-_BATCH = 10
+_BATCH = 30
 
 
 @dataclass(frozen=True)

@@ -199,8 +199,8 @@ def test_an_unknown_name_is_refused(checkout, capsys):
     assert capsys.readouterr().err == (
         "error: no benchmark 'speed'; choose demo, float, yolov5n, yolox_nano, mobileone, verify, "
         "study, recipes, "
-        "calibration, golden, hls, granularity, schemes, packed, faults, network, simspeed, "
-        "deadlock, fifos, explore\n"
+        "calibration, golden, hls, granularity, schemes, packed, estimates, faults, network, "
+        "simspeed, deadlock, fifos, explore\n"
     )
 
 
@@ -328,6 +328,7 @@ def test_names_and_needs_are_those_of_the_real_data():
         "granularity",
         "schemes",
         "packed",
+        "estimates",
         "faults",
         "network",
         "simspeed",

