@@ -11,7 +11,7 @@ from reports.bench.record import Row
 from reports.bench.runner import Runner
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-Kept = TypeVar("Kept", Row, list[Row])
+Kept = TypeVar("Kept", Row, list[Row], dict[str, list[Row]])
 
 
 def kept_row(runner: Runner, name: str, digest: str, measure: Callable[[], Kept]) -> Kept:

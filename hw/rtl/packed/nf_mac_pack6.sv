@@ -13,10 +13,10 @@
 // pair t are the windows that end in its columns; those of a row's first pair end too early.
 //
 // A block multiplies w2 + w1*2**11 + w0*2**22 by a0 + a1*2**11: a polynomial product, whose upper
-// two of four lanes belong to the next pair: nf_row_accumulator keeps them. Lane i of a result, 11 bits from bit 11*i, is the
-// signed bits plus the bit below; exact while every lane's sum over the Cascade blocks of a chain is
-// in [-1023, 1023] (hw.packing proves it). Activations of more than four bits are two nibbles on two
-// blocks: three products per block.
+// two of four lanes belong to the next pair: nf_row_accumulator keeps them. Lane i of a result, 11
+// bits from bit 11*i, is the signed bits plus the bit below; exact while every lane's sum over the
+// Cascade blocks of a chain is in [-1023, 1023] (hw.packing proves it). Activations of more than
+// four bits are two nibbles on two blocks: three products per block.
 //
 // Block s % Cascade of a chain works that many cycles late: weight_i of it arrives as late (its
 // memory reads late); act_i is delayed here.
