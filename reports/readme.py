@@ -158,6 +158,15 @@ COLUMNS: dict[str, tuple[Column, ...]] = {
         Column("what lacks", "{lacks:s}"),
         Column("nearest that fits", "{nearest:s}"),
     ),
+    "sweep": (
+        Column("variants", "{variants}"),
+        Column("workers", "{workers}"),
+        Column("results before the kill", "{results_before_the_kill}"),
+        Column("results", "{results}"),
+        Column("lost", "{lost}"),
+        Column("plans equal to those in processes", "{plans_equal}"),
+        Column("seconds, Dask / processes", "{seconds:,.0f} / {seconds_in_processes:,.0f}"),
+    ),
     "hls": (
         Column("model", "{model} {image_size}"),
         Column("nodes", "{nodes}"),

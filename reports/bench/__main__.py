@@ -36,6 +36,7 @@ from reports.bench import (
     schemes,
     simspeed,
     study,
+    sweep,
     verify,
     yolov5n,
     yolov7,
@@ -70,6 +71,7 @@ BENCHMARKS = (
     deadlock.BENCHMARK,
     fifos.BENCHMARK,
     explore.BENCHMARK,
+    sweep.BENCHMARK,
 )
 CHECKOUT = Path(__file__).resolve().parents[2]
 SCRATCH = Path("build/bench")

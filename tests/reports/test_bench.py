@@ -198,9 +198,9 @@ def test_an_unknown_name_is_refused(checkout, capsys):
     assert main(["speed"], root=checkout) == 2
     assert capsys.readouterr().err == (
         "error: no benchmark 'speed'; choose demo, float, yolov5n, yolox_nano, mobileone, verify, "
-        "study, recipes, "
+        "study, yolov7, recipes, gptq, "
         "calibration, golden, hls, granularity, schemes, packed, estimates, faults, network, "
-        "simspeed, deadlock, fifos, explore\n"
+        "simspeed, deadlock, fifos, explore, sweep\n"
     )
 
 
@@ -321,7 +321,9 @@ def test_names_and_needs_are_those_of_the_real_data():
         "mobileone",
         "verify",
         "study",
+        "yolov7",
         "recipes",
+        "gptq",
         "calibration",
         "golden",
         "hls",
@@ -335,6 +337,7 @@ def test_names_and_needs_are_those_of_the_real_data():
         "deadlock",
         "fifos",
         "explore",
+        "sweep",
     ]
     assert demo.BENCHMARK.needs == ()
     assert all(path.startswith("../shared/data/") for path in yolov5n.BENCHMARK.needs)
