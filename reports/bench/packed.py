@@ -34,10 +34,10 @@ NETWORKS: tuple[tuple[str, tuple[str, ...], int], ...] = (
     ("yolov5n-320", (YOLOV5N, "--calib", CALIBRATION, "--img", "320"), 8),
 )
 # What the kept parts depend on.
-_HARDWARE = ("hw", "sim", "quant/samples.py", "reports/yosys.py", "reports/nextpnr.py")
+_TOOLS = ("hw/rtl", "sim/rtl", "reports/yosys.py", "reports/nextpnr.py")
 SOURCES = {
-    "cores": (*_HARDWARE, "reports/bench/packedcores.py", "reports/bench/rtl"),
-    "layer": (*_HARDWARE, "reports/bench/packedlayer.py"),
+    "cores": (*_TOOLS, "sim/packed", "reports/bench/packedcores.py", "reports/bench/rtl"),
+    "layer": (*_TOOLS, "hw", "quant/samples.py", "reports/bench/packedlayer.py"),
     "mix": ("quant", "hw", "reports/bench/packedmix.py"),
     "network": ("quant", "hw", "sim", "nibbleflow"),
 }
