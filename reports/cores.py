@@ -72,7 +72,11 @@ def core_rows(graph: QGraph) -> list[CoreRow]:
 
 def core_table(rows: list[CoreRow]) -> Table:
     """Return the rows as a table."""
-    table = Table(title="packed cores that the layers leave", box=None)
+    table = Table(
+        title="packed cores that the layers leave",
+        caption="cores that the cell builds; with group multipliers it builds plain ones",
+        box=None,
+    )
     for column in ("scheme", "granularity", "W/A", "layers", "MMAC", "cores", "MAC/DSP"):
         table.add_column(column, justify="left" if column in ("scheme", "cores") else "right")
     for row in rows:

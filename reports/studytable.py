@@ -38,7 +38,12 @@ def study_table(values: Mapping[str, Any], keys: Sequence[str]) -> Table:
         values: What ``nibbleflow study`` gives.
         keys: Which figures of accuracy there are, perhaps none.
     """
-    table = Table(title=f"{values['model']}: weights only", box=None)
+    table = Table(
+        title=f"{values['model']}: weights only",
+        caption="MAC/DSP: densest packed core that the weights leave; with group multipliers the "
+        "RTL has plain cores",
+        box=None,
+    )
     for name in ("scheme", "bits", "granularity"):
         table.add_column(name, no_wrap=True)
     columns = ["groups", "published", "honest", "SQNR dB", "stored dB"]

@@ -53,6 +53,7 @@ def test_table_names_the_cores():
     text = text_of([core_table(core_rows(network()))])
     assert "outer4 2, pack6 1" in text
     assert "none" in text
+    assert "cores that the cell builds; with group multipliers it builds plain ones" in text
 
 
 def test_possible_cores_of_weights_alone():
