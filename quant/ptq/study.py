@@ -5,7 +5,8 @@ A row is one setting of the whole network: its memory in both accountings, and t
 weights, once at real levels per group (the study's fake quantizer) and once as stored integers.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -18,8 +19,12 @@ from quant.ptq.lower import breakpoint_record, dead_filters, decibels, edge_name
 from quant.ptq.schemes.setting import Setting, quantize_layer
 from quant.ptq.settings import QuantizeSettings
 from quant.ptq.steps import plan_steps
+from quant.ptq.weightquant import QuantizedLayer
 from quant.record import BreakpointRecord, LayerRecord
 from quant.weightsonly import LayerWeights, weights_memory
+
+# Layers rounded at once: sorting and sums run without Python's lock. Each needs its own memory.
+WORKERS = 2
 
 Floats32 = npt.NDArray[np.float32]
 Floats = npt.NDArray[np.float64]
@@ -125,9 +130,14 @@ def _rounded(
     points: list[BreakpointRecord] = []
     real: dict[str, Floats32] = {}
     signal, noise, stored_noise = 0.0, 0.0, 0.0
-    for name, weight in weight_layers_of(graph).items():
+    weights = weight_layers_of(graph)
+
+    def quantized(name: str) -> QuantizedLayer:
         counts = None if importance is None else importance[name]
-        found = quantize_layer(weight, setting_of(name), counts)
+        return quantize_layer(weights[name], setting_of(name), counts)
+
+    for name, found in _in_order(quantized, list(weights)):
+        weight = weights[name]
         rounded, integers = found.real, found.stored_real
         own = float(np.square(weight, dtype=np.float64).sum())
         lost = float(np.square(integers - weight).sum())
@@ -161,6 +171,23 @@ def _rounded(
         decibels(signal, noise),
         decibels(signal, stored_noise),
     )
+
+
+def _in_order(
+    quantized: Callable[[str], QuantizedLayer], names: Sequence[str]
+) -> Iterator[tuple[str, QuantizedLayer]]:
+    """Yield every layer as ``quantized`` rounds it, in order, while the next are being rounded."""
+    with ThreadPoolExecutor(WORKERS) as pool:
+        ahead = [pool.submit(quantized, name) for name in names[:WORKERS]]
+        try:
+            for number, name in enumerate(names):
+                found = ahead.pop(0).result()
+                following = names[number + WORKERS : number + WORKERS + 1]
+                ahead += [pool.submit(quantized, other) for other in following]
+                yield name, found
+        finally:
+            for task in ahead:
+                task.cancel()
 
 
 def with_weights(graph: FloatGraph, weights: Mapping[str, Floats32]) -> FloatGraph:

@@ -13,7 +13,7 @@ def run(runner: Runner) -> list[Row]:
 
 BENCHMARK = Benchmark(
     "yolov7",
-    "the study's grid on YOLOv7, seeded weights, breakpoints by search, one core",
+    "the study's grid on YOLOv7, seeded weights, breakpoints by search, two threads",
     (),
     run,
 )

@@ -224,6 +224,19 @@ def test_mixtures_take_the_best_by_their_rule():
     assert len(RULES) == 3
 
 
+@pytest.mark.parametrize("scheme", ["affine", "pwlq"])
+def test_the_groups_of_a_point_are_stored_alike_filter_and_c_shape_wise(scheme):
+    weight = drawn((6, 40, 1, 1))
+    bits = 5 if scheme == "pwlq" else 4
+    first, second = (
+        quantize_layer(weight, Setting(Rounding(scheme, bits), g)) for g in ("filter", "c-shape")
+    )
+    assert (first.real == second.real).all()
+    assert (first.weights.integers() == second.weights.integers()).all()
+    assert (first.weights.scale == second.weights.scale).all()
+    assert CANDIDATES[-1] is Granularity.C_SHAPE
+
+
 def test_stored_bits_keep_tiny_groups_out_of_a_mixture():
     # Depthwise: by error every weight gets its own group, at more bits than it has.
     weight = drawn((32, 1, 3, 3))

@@ -42,7 +42,9 @@ def mixed(
         act_bits: Width of the activations, for the ``hardware`` rule.
     """
     best: tuple[float, QuantizedLayer] | None = None
-    for granularity in CANDIDATES:
+    # In 1x1 kernels C-shape- and filter-wise groups are the same, and stored alike.
+    point = weight.shape[2:] == (1, 1)
+    for granularity in CANDIDATES[:-1] if point else CANDIDATES:
         groups = LayerGroups(weight, granularity, importance)
         layer = groups.quantize(rounding, least_scale)
         # The study compares real levels; what bits and hardware buy is what is stored.
