@@ -151,7 +151,7 @@ def _with_bits(graph: FloatGraph, host: HostSpec, task: WeightsTask) -> tuple[We
         )
     pictures = Pictures(task.calib, SENSITIVITY_IMAGES, (host.height, host.width))
     canvases = [normalise(canvas, host) for canvas in pictures.canvases(host)]
-    settings, note = with_bits(task.settings, OutputCosts(graph, np.stack(canvases)))
+    settings, note = with_bits(task.settings, OutputCosts(graph, np.stack(canvases), host))
     return replace(task, settings=settings), note
 
 

@@ -11,7 +11,7 @@ stochastic estimator of the trace of the influence matrix, 1990); the same quant
 the Fisher information that BRECQ weighs errors with (Li et al., ICLR 2021, section 3.2).
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -21,12 +21,17 @@ from quant.floatgraph import FloatGraph, FloatInput, float_sources_of
 from quant.ptq.executor import apply_op, last_readers
 
 Floats = npt.NDArray[np.float64]
+# Gives, of outputs [1, C, H, W] by name, what a unit squared error of each value costs.
+Curvature = Callable[[Mapping[str, torch.Tensor]], Mapping[str, torch.Tensor]]
 
 SIGNS_SEED = 20240611
 
 
 def output_importance(
-    graph: FloatGraph, tensors: set[str], images: npt.NDArray[np.float32]
+    graph: FloatGraph,
+    tensors: set[str],
+    images: npt.NDArray[np.float32],
+    curvature: Curvature | None = None,
 ) -> dict[str, Floats]:
     """Return, per channel, the share of the outputs' energy that a unit squared error costs.
 
@@ -37,6 +42,7 @@ def output_importance(
         graph: The float network.
         tensors: Names of the tensors to measure.
         images: float32 [N, C, H, W] normalised images, N >= 1.
+        curvature: What errors of the outputs cost, instead of shares of their energy.
 
     Returns:
         By tensor, float64 [C] >= 0: mean over the pixels of the channel and the images. A tensor
@@ -47,7 +53,7 @@ def output_importance(
     for image in images:
         squares = {name: torch.zeros(len(found[name]), dtype=torch.float64) for name in tensors}
         with torch.enable_grad():
-            _signed_sum(graph, image, squares, generator).backward()  # type: ignore[no-untyped-call]
+            _signed_sum(graph, image, squares, generator, curvature).backward()  # type: ignore[no-untyped-call]
         for name, square in squares.items():
             found[name] += square.numpy() / len(images)
     return found
@@ -58,11 +64,12 @@ def _signed_sum(
     image: npt.NDArray[np.float32],
     squares: Mapping[str, torch.Tensor],
     generator: torch.Generator,
+    curvature: Curvature | None,
 ) -> torch.Tensor:
     """Return the outputs' sum under random signs; its gradients add to ``squares`` on the way."""
     freed_after = last_readers([(op.name, float_sources_of(op)) for op in graph.ops])
     values: dict[str, torch.Tensor] = {}
-    total = torch.zeros(())
+    outputs: dict[str, torch.Tensor] = {}
     for op in graph.ops:
         if isinstance(op, FloatInput):
             value = torch.from_numpy(np.array(image[None], np.float32)).requires_grad_()
@@ -71,13 +78,25 @@ def _signed_sum(
         if op.name in squares:
             value.register_hook(_Adder(squares[op.name]))  # type: ignore[no-untyped-call]
         if op.name in graph.outputs:
-            energy = float(value.detach().double().square().sum()) * len(graph.outputs)
-            signs = torch.randint(0, 2, value.shape, generator=generator) * 2 - 1
-            total = total + (value * signs).sum() / max(energy, 1e-30) ** 0.5
+            outputs[op.name] = value
         values[op.name] = value
         for name in freed_after[op.name]:
             del values[name]
+    costs = (curvature or _shares)({name: value.detach() for name, value in outputs.items()})
+    total = torch.zeros(())
+    for name, value in outputs.items():
+        signs = torch.randint(0, 2, value.shape, generator=generator) * 2 - 1
+        total = total + (value * signs * costs[name].sqrt()).sum()
     return total
+
+
+def _shares(outputs: Mapping[str, torch.Tensor]) -> Mapping[str, torch.Tensor]:
+    """Return the costs of errors as shares of each output's energy, all outputs alike."""
+    found = {}
+    for name, value in outputs.items():
+        energy = float(value.double().square().sum()) * len(outputs)
+        found[name] = torch.full((), 1.0 / max(energy, 1e-30))
+    return found
 
 
 class _Adder:

@@ -108,18 +108,19 @@ def quantize(
     edges = edge_names(steps, plan.formats)
     weighed = settings.weight_error == "outputs"
     importance = input_energy(graph, images) if weighed else {}
-    costs = OutputCosts(graph, images) if store is not None or settings.least_ratio else None
+    costs = OutputCosts(graph, images) if store is not None else None
     notes: tuple[str, ...] = ()
-    if settings.least_ratio is not None and costs is not None:
+    if settings.least_ratio is not None:
         plain = Lowering(graph, steps, plan, statistics, settings, edges, {}, importance).run()
-        settings, note = with_bits(settings, costs, bits_beside_weights(plain))
+        felt = OutputCosts(graph, images, host)
+        settings, note = with_bits(settings, felt, bits_beside_weights(plain))
         notes = (note,)
     solved: Mapping[str, LayerSolution] = {}
     if store is not None and costs is not None:
         found = run_recipe(recipe, graph, steps, host, plan, settings, store, options)
         solved = found.layers
-        felt = sensitivity_note(sensitivities(steps, settings, costs))
-        notes = (*notes, felt, *found.notes)
+        most = sensitivity_note(sensitivities(steps, settings, costs))
+        notes = (*notes, most, *found.notes)
         plan = plan if found.plan is None else found.plan
     lowering = Lowering(graph, steps, plan, statistics, settings, edges, solved, importance)
     lowered = lowering.run()

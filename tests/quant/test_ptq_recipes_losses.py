@@ -11,7 +11,12 @@ from quant.floatgraph import FloatActivation, FloatAdd, FloatConcat, FloatConv, 
 from quant.formats import RowRange, TensorFormat
 from quant.hostspec import HostSpec
 from quant.ptq.codes import decode, encode
-from quant.ptq.recipes.losses import feature_loss, feature_names, output_loss
+from quant.ptq.recipes.losses import (
+    feature_loss,
+    feature_names,
+    output_curvature,
+    output_loss,
+)
 from quant.ptq.recipes.rounding import rounded
 from quant.ptq.steps import Step
 
@@ -128,3 +133,28 @@ def test_a_stretched_scale_counts_times_its_exponential():
     stretched = rounded(x, fmt, torch.tensor(math.log(2.0)))
     doubled = rounded(x, TensorFormat.plain(4, 0.5, 3, 1), torch.zeros(()))
     assert float((stretched - doubled).abs().max()) < 1e-6
+
+
+@pytest.mark.parametrize("decode", ["yolov5", "yolov7", "yolox", "yolov6"])
+def test_curvature_foretells_what_small_errors_of_scores_cost(decode):
+    spec, teacher = host(decode), heads(decode, 1)
+    felt = output_curvature(spec, teacher, spec.outputs)["o"]
+    rows = felt.reshape(2, spec.anchors_of(0), -1, 4, 4)
+    boxes = rows[:, :, 3:] if decode == "yolov6" else rows[:, :, :4]
+    error = 0.01 * torch.from_numpy(np.random.default_rng(3).normal(0, 1, felt.shape)).float()
+    split = error.reshape(rows.shape)
+    (split[:, :, 3:] if decode == "yolov6" else split[:, :, :4]).zero_()
+    made = {"o": (teacher["o"] + error).double()}
+    exact = {"o": teacher["o"].double()}
+    cost = float(output_loss(spec, made, exact, spec.outputs))
+    foretold = float((felt.double() * error.double().square()).sum())
+    assert abs(cost / foretold - 1.0) < 0.02
+    assert float(boxes.min()) >= 0.0 < float(boxes.max())
+
+
+def test_curvature_of_outputs_without_boxes():
+    wanted = {"o": torch.tensor([[0.0, 0.0]]).reshape(1, 2, 1, 1)}
+    plain = output_curvature(host("none"), {"o": wanted["o"] + 2.0}, (("o",),))["o"]
+    assert plain.flatten().tolist() == [0.125, 0.125]
+    logits = output_curvature(host("classify"), wanted, (("o",),))["o"]
+    assert logits.flatten().tolist() == [0.125, 0.125]

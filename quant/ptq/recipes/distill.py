@@ -296,7 +296,7 @@ def cut_out(
     found = np.ascontiguousarray(found[:, :, ::-1] if mirrored else found)
     if part == side:
         return found
-    real = torch.from_numpy(found)[None].float()
+    real = torch.from_numpy(found.astype(np.float32))[None]
     small = F.interpolate(real, side, mode="bilinear", antialias=True)[0]
     return small.round_().clamp_(0, 255).to(torch.uint8).numpy()
 

@@ -87,6 +87,39 @@ def output_loss(
     return torch.stack(terms).mean()
 
 
+def output_curvature(
+    host: HostSpec, teacher: Tensors, outputs: Sequence[Sequence[str]]
+) -> dict[str, torch.Tensor]:
+    """Return what a small squared error of each output value adds to ``output_loss``, about.
+
+    Half the diagonal of the second derivative where student and teacher agree; the absolute errors
+    of boxes, which have none there, count by their squares.
+
+    Args:
+        host: Says what the outputs mean.
+        teacher: float32 [N, C, H, W] by output name.
+        outputs: Per scale, the names of its tensors.
+
+    Returns:
+        The same shapes, >= 0.
+    """
+    found: dict[str, torch.Tensor] = {}
+    for scale, names in enumerate(outputs):
+        wanted = torch.cat([teacher[n] for n in names], 1)
+        match host.decode:
+            case "yolov5" | "yolov7" | "yolox" | "yolov6":
+                fields = _fields(wanted, host.anchors_of(scale))
+                felt = _head_curvature(host, fields).reshape(wanted.shape)
+            case "classify":
+                share = wanted.softmax(dim=1)
+                felt = 0.5 * share * (1.0 - share) / len(wanted)
+            case "none":
+                felt = torch.ones_like(wanted) / wanted.square().sum().clamp(min=LEAST)
+        parts = torch.split(felt, [teacher[n].shape[1] for n in names], 1)
+        found.update({n: part / len(outputs) for n, part in zip(names, parts, strict=True)})
+    return found
+
+
 def _fields(tensor: torch.Tensor, anchors: int) -> torch.Tensor:
     """Return a view [N, anchors, fields, H, W]."""
     n, rows, height, width = tensor.shape
@@ -117,6 +150,27 @@ def _head_loss(host: HostSpec, made: torch.Tensor, wanted: torch.Tensor) -> torc
     box = (F.l1_loss(boxes, wanted_boxes, reduction="none").mean(dim=1) * confidence).sum()
     score = (divergence(scores, wanted_scores).sum(dim=1) * confidence).sum()
     return (BOX_WEIGHT * box + certain + score) / total
+
+
+def _head_curvature(host: HostSpec, wanted: torch.Tensor) -> torch.Tensor:
+    """Return ``output_curvature`` of one scale [N, anchors, fields, H, W]."""
+    classes = len(host.class_names)
+    share = wanted.sigmoid()
+    spread = share * (1.0 - share)
+    felt = 0.5 * spread
+    if host.decode == "yolov6":
+        confidence = share[:, :, :classes].amax(dim=2)
+        boxes, scores = felt[:, :, classes:], felt[:, :, :classes]
+    else:
+        confidence = share[:, :, 4] * share[:, :, 5:].amax(dim=2)
+        boxes, scores = felt[:, :, :4], felt[:, :, 5:]
+    total = confidence.sum() + 1.0
+    counted = torch.where(confidence > LEAST_CONFIDENCE, confidence, 0.0).unsqueeze(2)
+    slopes = 2.0 * spread[:, :, :4] if host.decode in ("yolov5", "yolov7") else 1.0
+    boxes[:] = torch.ones_like(boxes) * slopes
+    boxes *= (BOX_WEIGHT / boxes.shape[2]) * counted * slopes
+    scores *= counted
+    return felt / total
 
 
 def divergence(made: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:

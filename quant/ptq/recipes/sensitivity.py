@@ -8,16 +8,19 @@ more bits for this reason; the figures say whether they need them, and whether a
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from quant.floatgraph import FloatConv, FloatGraph, FloatLinear
+from quant.hostspec import HostSpec
 from quant.ptq.executor import FloatExecutor
 from quant.ptq.importance import output_importance
 from quant.ptq.lower import decibels, edge_names
 from quant.ptq.recipes.grid import in_groups
+from quant.ptq.recipes.losses import output_curvature
 from quant.ptq.recipes.statistics import MomentSums
 from quant.ptq.schemes.integers import real_weights
 from quant.ptq.schemes.setting import quantize_layer
@@ -25,7 +28,7 @@ from quant.ptq.settings import QuantizeSettings
 from quant.ptq.steps import Step
 from quant.weights import Weights
 
-IMAGES = 4
+IMAGES = 12
 COLUMNS = 8_000
 SHOWN = 6
 BITS_PER_KIB = 8192
@@ -57,12 +60,16 @@ class Sensitivity:
 class OutputCosts:
     """What the outputs lose when one layer's weights are rounded."""
 
-    def __init__(self, graph: FloatGraph, images: npt.NDArray[np.float32]) -> None:
+    def __init__(
+        self, graph: FloatGraph, images: npt.NDArray[np.float32], host: HostSpec | None = None
+    ) -> None:
         """Measure the network's inner tensors.
 
         Args:
             graph: The float network.
             images: float32 [N, C, H, W], normalised; the first few are read.
+            host: Says what the outputs mean: with it a loss is that of distillation, which knows
+                boxes and scores; without it the outputs' noise relative to their energy.
         """
         few = images[:IMAGES]
         layers = {op.name: op for op in graph.ops if isinstance(op, FloatConv | FloatLinear)}
@@ -70,7 +77,8 @@ class OutputCosts:
             name: op.weight if isinstance(op, FloatConv) else op.weight[:, :, None, None]
             for name, op in layers.items()
         }
-        self._importance = output_importance(graph, set(layers), few)
+        felt = None if host is None else partial(output_curvature, host, outputs=host.outputs)
+        self._importance = output_importance(graph, set(layers), few, felt)
         self._pixels = {name: graph.shapes[name][1] * graph.shapes[name][2] for name in layers}
         sums = {
             name: MomentSums(op, COLUMNS, len(few), number)
@@ -80,7 +88,7 @@ class OutputCosts:
         self._moments = {name: each.moments() for name, each in sums.items()}
 
     def of(self, name: str, weights: Weights) -> float:
-        """Return the noise of the outputs, relative to their energy, of one rounded layer."""
+        """Return what the outputs lose by one rounded layer."""
         moments = self._moments[name]
         error = moments.error(in_groups(real_weights(weights), moments.hessian.shape[0]))
         each = error.clamp(min=0.0).reshape(-1).numpy()
