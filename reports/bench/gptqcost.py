@@ -32,14 +32,16 @@ def main(arguments: Sequence[str] | None = None, program: Sequence[str] | None =
     parser.add_argument("--seed", type=int, help="of a model without weights")
     parser.add_argument("--images", type=int, required=True, help="that GPTQ reads")
     parser.add_argument("--columns", type=int, required=True, help="per layer over all images")
+    parser.add_argument("--weights-only", action="store_true", help="activations stay float")
     parser.add_argument("--json", type=Path, required=True, help="file to write")
     given = parser.parse_args(arguments)
     options = [argument for folder in given.calib for argument in ("--calib", folder)]
     options += [] if given.seed is None else ["--seed", str(given.seed)]
-    options += ["--limit", str(given.images)]
+    options += ["--limit", str(given.images), "--weight-bits", "4"]
+    options += ["--weights-only"] if given.weights_only else []
     command = [*(nibbleflow_program() if program is None else program), "quantize", given.model]
     try:
-        row = measure([*command, *options, "--weight-bits", "4"], given.images, given.columns)
+        row = measure([*command, *options], given.images, given.columns)
     except NibbleflowError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

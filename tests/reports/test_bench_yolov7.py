@@ -88,7 +88,11 @@ def test_time_and_memory_of_a_command(tmp_path):
     assert row["peak_mib"] > 1
     given, recipe = json.loads((tmp_path / "seen.json").read_text())
     assert given[:8] == ["quantize", "m", "--calib", "a", "--calib", "b", "--limit", "3"]
+    assert given[8:10] == ["--weight-bits", "4"]
+    assert "--weights-only" not in given
     assert recipe == '[[stage]]\nkind = "gptq"\nimages = 3\ncolumns = 70\n'
+    assert gptqcost([*arguments, "--weights-only", "--json", str(file)], program) == 0
+    assert "--weights-only" in json.loads((tmp_path / "seen.json").read_text())[0]
     assert gptqcost([*arguments, "--seed", "1", "--json", str(file)], program) == 1
     command = [*program, "--seed"]
     with pytest.raises(ToolError, match=r"^'.*fake\.py --seed' ended with exit code 1$"):
