@@ -22,7 +22,7 @@ from reports.keptruns import cell_digest, measure_cells
 LARGEST_MACS = 64
 """Multiply-accumulates per cycle of the largest cell that is synthesised whole."""
 
-_BATCH = 6
+_BATCH = 16
 
 
 @dataclass(frozen=True)

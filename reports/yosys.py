@@ -33,14 +33,16 @@ MEMORY_LUTS = {
 }
 """Lookup tables that one memory or shift register of UltraScale+ takes. Source: UG574."""
 
-# Warnings about Yosys' own files: one has a newer keyword, one cuts ports of block RAM to their
-# size: addresses, and data that its true dual-port form declares as wide as the simple form's.
+# Warnings about Yosys' own files: one has a newer keyword, some fit ports of memories to their
+# size: addresses of block RAM, data that its true dual-port form declares as wide as the simple
+# form's, and write enables of ultra RAM, of which bytes of eight bits use eight of nine.
 _OWN_WARNING = re.compile(
     r"/share/abc9_map\.v"
     r"|Resizing cell port \S+\.ADDR(ARD|BWR)ADDR from 16 bits to 1[45] bits"
     r"|Resizing cell port \S+\.D(IN|OUT)[AB]D(IN|OUT) from 64 bits to (32|16) bits"
     r"|Resizing cell port \S+\.WE(A|BWE) from [84] bits to [42] bits"
     r"|Resizing cell port \S+\.D(IN|OUT)P[AB]D(IN|OUT)P from 8 bits to [42] bits"
+    r"|Resizing cell port \S+\.BWE_[AB] from 8 bits to 9 bits"
     r"|^Warnings: \d+ unique messages, \d+ total$|\b0 warnings"
 )
 

@@ -166,7 +166,13 @@ def _mean(w: Work, p: Parameters) -> None:
     shift = number(p, "Shift")
     add_steps(w, lanes, requant, number(p, "AccBits"), number(p, "OutBits"))
     add_requantizer(
-        w, requant, number(p, "AccBits"), number(p, "OutBits"), (shift, shift), constant=True
+        w,
+        requant,
+        number(p, "AccBits"),
+        number(p, "OutBits"),
+        (shift, shift),
+        constant=True,
+        steps=lanes > requant,
     )
 
 
@@ -182,7 +188,11 @@ def _add(w: Work, p: Parameters) -> None:
     rounded = max(half, out + 2) + 1
     w.dsp += 2 * lanes
     w.adders += 2 * lanes * total
-    w.sums += lanes * total
+    w.sums += lanes * (total - (shift - 1))
+    # Both products wait a cycle.
+    for k in (0, 1):
+        product = acts[k] + number(p, f"Multiplier{k}").bit_length()
+        w.product_registers += lanes * 2 * product
     w.biases += lanes * rounded
     w.clips += lanes * (rounded + out)
     w.codes += lanes * (rounded - 1 + out)
@@ -194,7 +204,8 @@ def _requantize(w: Work, p: Parameters) -> None:
     lanes, out, shift = number(p, "Lanes"), number(p, "OutBits"), number(p, "Shift")
     table = bool(p["CodebookFile"])
     add_decoder(w, lanes, number(p, "InBits"), number(p, "ActBits"), table=table)
-    add_requantizer(w, lanes, number(p, "ActBits") + 1, out, (shift, shift), constant=True)
+    bits = number(p, "ActBits") + 1
+    add_requantizer(w, lanes, bits, out, (shift, shift), constant=True, steps=False)
     add_queue(w, lanes * out, 10)
 
 
@@ -207,10 +218,11 @@ def _lookup(w: Work, p: Parameters) -> None:
 
 def _concat(w: Work, p: Parameters) -> None:
     sources, beat = number(p, "Sources"), number(p, "BeatBits")
-    counters = count_bits(sources) + number(p, "CountBits")
-    w.muxes += (sources - 1) * beat
-    w.counters += counters + sources
-    w.control += counters
+    count = number(p, "CountBits")
+    # A lookup table picks one of four sources; which one it is lies in a register per source.
+    w.muxes += beat * -(-sources // 4)
+    w.counters += count_bits(sources) + count + sources
+    w.control += sources + count
     add_queue(w, beat, 2)
 
 
@@ -277,12 +289,15 @@ def _width(w: Work, p: Parameters) -> None:
     units_in, units_out = lanes_in // a, lanes_out // a
     word = (lanes_in + lanes_out - a) * code
     if units_in > units_out:
-        kept, shown, ways = word - lanes_out * code, word, units_out
+        # A bit of the word: one that is held, or the new beat at one of so many places.
+        kept, muxes = word - lanes_out * code, word * (2 * units_out + 3) / 8
     else:
-        kept, shown, ways = word - lanes_in * code, lanes_out * code, units_in
+        # A bit of the beat at one of so many places: a lookup table picks one of four.
+        places = -(-units_in // 4) if units_in > 1 else 0
+        kept, muxes = word - lanes_in * code, lanes_out * code * places
     held = count_bits(max(units_in, units_out))
     w.data += kept
-    w.muxes += kept + shown * (ways - 1)
+    w.muxes += muxes
     w.counters += 2 * held
     w.control += held + 1
     add_queue(w, lanes_out * code, 2)

@@ -15,8 +15,13 @@ from hw.estimate.work import (
     add_tree,
     add_window,
     count_bits,
+    product_luts,
     table_luts,
 )
+
+# Codes of two regions, and address bits beyond which their tables, alike as they are, cost less
+# than tables of any contents.
+_REGION_BITS, _MANY_TABLES = (4, 5), 3
 
 
 def weight_shape(p: Parameters) -> tuple[int, int]:
@@ -77,8 +82,12 @@ def add_conv(w: Work, p: Parameters) -> None:
     if factor and not p["FactorByChannel"]:
         sums = number(p, "PartBits")
         add_rom(w, pe * factor, number(p, "FactorDepth"), "auto")
-        _multiply(w, pe, sums, factor, use_dsp=use_dsp)
-        w.adders += pe * accumulator
+        taps = number(p, "FactorTaps")
+        # One multiplier for the whole layer is a constant.
+        constant = depthwise and taps == kh * kw
+        _multiply(w, pe, sums, -(-factor // 2) if constant else factor, use_dsp=use_dsp)
+        if taps < weight_shape(p)[1] // (filters // pe):
+            w.adders += pe * accumulator
         w.sums += pe * accumulator
         w.data += pe * sums
     w.adders += pe * sums
@@ -135,7 +144,8 @@ def _finish(w: Work, p: Parameters, results: int, filters: int, pixels: int = 1)
     add_steps(w, results, requant, accumulator, out)
     sets = max(1, requant // pixels)
     add_rom(w, sets * (accumulator + 17 + shift_bits + pre + 1), filters // sets, "auto")
-    add_requantizer(w, requant, accumulator, pre, shifts, constant=False)
+    steps = results > requant
+    add_requantizer(w, requant, accumulator, pre, shifts, constant=False, steps=steps)
     if p["TableFile"]:
         add_decoder(w, requant, pre, out, table=True)
 
@@ -145,7 +155,7 @@ def _multiply(w: Work, lanes: int, left: int, right: int, *, use_dsp: bool) -> N
     if use_dsp:
         w.dsp += lanes
     else:
-        w.products += lanes * left * right
+        w.products += lanes * product_luts(left, right)
     w.product_registers += lanes * (left + right)
 
 
@@ -153,18 +163,34 @@ def _multiply_accumulate(w: Work, p: Parameters, acts: int, *, use_dsp: bool) ->
     """Add ``nf_mac_plain`` but for its accumulators."""
     pe, simd = number(p, "Pe"), number(p, "Simd")
     count, operand = pe * simd, number(p, "OperandBits")
-    select, weight = number(p, "SelectBits"), number(p, "WeightBits")
-    if p["AffineSelect"]:
-        w.decodes += count * operand
-    else:
-        w.decodes += count * operand * table_luts(select + weight)
+    _add_decoding(w, p)
     if use_dsp:
         w.block_operands += count * operand
     else:
         w.operands += count * operand
-    _multiply(w, count, acts, operand, use_dsp=use_dsp)
+    _multiply(w, count, acts, operand if use_dsp else operand - 1, use_dsp=use_dsp)
+    if not use_dsp:
+        # The row of the sign is subtracted.
+        w.adders += count * (acts + 1)
+        w.product_registers += count
     add_tree(w, pe, simd, acts + operand)
     levels = (simd - 1).bit_length()
     w.control += 2 + levels
-    # Flags beside the data: first and last of a fold.
-    w.lutram_luts += 2
+    # Flags beside the data, first and last of a fold: constant where every tap is one.
+    parts = number(p, "FactorBits") and not p["FactorByChannel"]
+    w.lutram_luts += 0 if parts and number(p, "FactorTaps") == 1 else 2
+
+
+def _add_decoding(w: Work, p: Parameters) -> None:
+    """Add what decodes stored weights: adders of zero points, or tables."""
+    count, operand = number(p, "Pe") * number(p, "Simd"), number(p, "OperandBits")
+    select, weight = number(p, "SelectBits"), number(p, "WeightBits")
+    if p["AffineSelect"]:
+        w.decodes += count * operand
+    elif select == 0 and operand <= weight + 1:
+        # One table of even steps: a constant is taken from the code.
+        w.decodes += count * operand * (operand - weight)
+    elif weight in _REGION_BITS and select >= _MANY_TABLES:
+        w.regions += count * operand * table_luts(select + weight)
+    else:
+        w.decodes += count * operand * table_luts(select + weight)

@@ -12,6 +12,7 @@ from hw.estimate.work import (
     add_rom,
     add_tree,
     count_bits,
+    product_luts,
 )
 from quant.errors import PlanError
 from quant.schedule import Core
@@ -87,8 +88,8 @@ def add_packed_core(w: Work, p: Mapping[str, Parameter], pixels: int, folds: int
             w.counters += count_bits(folds)
             w.control += count_bits(folds)
     w.control += core_latency(core, simd, cascade) + cascade
-    # Flags beside the data: first, last, and of rows the first group and what has no result.
-    w.lutram_luts += 4 if rows else 2
+    # Flags beside the data: of rows the first group; two more beside the sums of windows.
+    w.lutram_luts += int(rows) + (2 if int(p["OffsetBits"]) else 0)
     _add_window_sums(w, p, core, pixels)
 
 
@@ -124,7 +125,7 @@ def _add_window_sums(w: Work, p: Mapping[str, Parameter], core: Core, pixels: in
         # The block keeps its factors and its product.
         w.dsp += lanes
     else:
-        w.products += lanes * bits * offset
+        w.products += lanes * product_luts(bits, offset)
         w.product_registers += lanes * (bits + offset)
     w.adders += lanes * accumulator
     w.sums += 3 * lanes * accumulator

@@ -12,7 +12,7 @@ from hw.estimate.memory import MemoryKind, MemoryRole, memory_parts
 
 LUT_FEATURES = (
     "cells", "counters", "pixels", "addresses", "corners", "gates", "products", "decodes",
-    "adders", "biases", "shifts", "clips", "muxes", "tables", "remainders",
+    "regions", "adders", "biases", "shifts", "clips", "muxes", "tables", "remainders",
 )  # fmt: skip
 """Fields of ``Work`` that lookup tables are priced by."""
 
@@ -25,6 +25,8 @@ FF_FEATURES = (
 # Widest signed factors of a DSP block, and the address bits of one lookup table.
 _DSP_BITS = 27
 _LUT_INPUTS = 6
+# Words of constants up to which a bit of them is one lookup table.
+_ONE_LUT_WORDS = 32
 
 
 @dataclass(slots=True)
@@ -38,8 +40,9 @@ class Work:
         addresses: Of addresses of line buffers.
         corners: Of coordinates of windows and taps.
         gates: Of beats that a window replaces by the zero code.
-        products: Partial products of multipliers in logic.
+        products: Lookup tables of multipliers in logic.
         decodes: Lookup tables of decode and activation tables.
+        regions: Lookup tables of many decode tables that are alike: codes of two regions.
         adders: Of adders of sums and accumulators.
         biases: Of adders of requantizers.
         shifts: Of two-way multiplexers of shifters.
@@ -68,6 +71,7 @@ class Work:
     gates: float = 0
     products: float = 0
     decodes: float = 0
+    regions: float = 0
     adders: float = 0
     biases: float = 0
     shifts: float = 0
@@ -103,7 +107,7 @@ def add_memory(w: Work, bits: int, depth: int, kind: MemoryKind, role: MemoryRol
     w.muxes += parts.mux_bits
     w.data += parts.register_bits + parts.read_bits
     if parts.table_bits:
-        w.tables += bits * table_luts(count_bits(depth))
+        w.tables += bits * rom_luts(depth)
 
 
 def table_luts(address_bits: int) -> float:
@@ -113,6 +117,26 @@ def table_luts(address_bits: int) -> float:
     if address_bits <= _LUT_INPUTS:
         return 1
     return float(1 << (address_bits - _LUT_INPUTS))
+
+
+def rom_luts(depth: int) -> float:
+    """Return the lookup tables of one bit of a memory of constants in logic.
+
+    Beyond 32 words Yosys' trees of multiplexers grow faster than the words.
+    """
+    if depth <= _ONE_LUT_WORDS:
+        return table_luts(count_bits(depth))
+    return float(depth**1.25 / 46)
+
+
+def product_luts(left: int, right: int) -> float:
+    """Return the lookup tables of a product of so many by so many bits.
+
+    Full adders of two tables each, which form the partial products too, take all rows but two;
+    an adder takes those.
+    """
+    rows, row = sorted((left, right))
+    return row if rows == 1 else 2 * (rows - 2) * row + left + right
 
 
 def add_rom(w: Work, bits: int, depth: int, kind: MemoryKind) -> None:
@@ -200,6 +224,7 @@ def add_requantizer(
     shifts: tuple[int, int],
     *,
     constant: bool,
+    steps: bool,
 ) -> None:
     """Add ``nf_requant``.
 
@@ -210,6 +235,7 @@ def add_requantizer(
         code_bits: Bits of a result code.
         shifts: Smallest and largest shift.
         constant: Whether every result has the same parameters.
+        steps: Whether results go through it in several steps.
     """
     low, high = shifts
     wide = max(accumulator_bits + 17, low + 1)
@@ -218,14 +244,18 @@ def add_requantizer(
     levels = (high - low).bit_length()
     blocks = 1 if accumulator_bits <= _DSP_BITS else 2
     w.dsp += lanes * blocks
-    w.biases += lanes * ((0 if constant else accumulator_bits) + total)
+    # With constants the bias is a table, and only half codes above the result's are added to.
+    w.biases += lanes * (half if constant else accumulator_bits + total)
     w.shifts += lanes * half * levels
     w.clips += lanes * (total + code_bits)
-    parameters = 0 if constant else 3 * max(1, levels) + 4 * (code_bits + 1)
+    # With constants the blocks take in neither their factor nor their product.
+    whole = accumulator_bits + 2 * half
+    parameters = whole if constant else 3 * max(1, levels) + 4 * (code_bits + 1)
     w.codes += lanes * (accumulator_bits + parameters + half + total - 1 + code_bits)
     w.control += 7
-    # Flags that travel seven stages, and what else is only late.
-    w.lutram_luts += 3
+    # The flag of the last step travels seven stages where there are steps; without constants so
+    # does what else is only late.
+    w.lutram_luts += int(steps) if constant else 1 + 2 * int(steps)
 
 
 def add_steps(w: Work, lanes: int, steps_lanes: int, in_bits: int, out_bits: int) -> None:

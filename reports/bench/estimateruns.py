@@ -17,7 +17,7 @@ from reports.keptruns import measure_cells
 RUNS = Path(__file__).resolve().with_name("estimate_runs.json")
 """The kept data."""
 
-FIT_CELLS = {"conv_lut": 14, "conv_dsp": 12, "fork": 6, "split": 8}
+FIT_CELLS = {"conv_lut": 14, "conv_dsp": 12, "fork": 6, "split": 8, "width": 25, "rom_cycle": 16}
 FIT_CELLS_ELSE = 10
 HELD_OUT_CELLS = 20
 HELD_OUT_LUTS = 50

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Estimates beside Yosys: memories by shape, held-out cells, the cells of the demo network.
 
-Yosys is not Vivado: the figures say how well the estimates follow one open flow.
+Yosys is not Vivado: the figures say how well the estimates follow one open flow. Some of the cells
+are also placed and routed on ECP5, each alone, to the clock rate that the router reaches.
 """
 
 from reports.bench.benchmark import Benchmark
@@ -10,13 +11,17 @@ from reports.bench.runner import Json, Runner
 
 # Small enough that every distinct cell of the demo network is synthesised in minutes.
 MACS = 64
+PLACED = "model.0.conv,model.2.cv1.conv,model.2.add,model.8.m"
+"""Cells for ECP5: two convolutions, an addition, a pool."""
 
 
 def run(runner: Runner) -> dict[str, list[Row]]:
     """Compare memories, held-out cells (kept data) and the demo network."""
     build = runner.folder / "demo"
     runner.nibbleflow("quantize", "demo", "-o", build, "--force")
-    found = runner.nibbleflow("synth", build, "--max-macs", str(MACS))
+    aim = ("--max-macs", str(MACS))
+    found = runner.nibbleflow("synth", build, *aim)
+    placed = runner.nibbleflow("synth", build, *aim, "--target", "ecp5", "--nodes", PLACED)
     compared = runner.module("reports.bench.estimaterows", runner.folder / "memories")
     cells = [_cell(row) for row in found["cells"]]
     return {
@@ -24,6 +29,7 @@ def run(runner: Runner) -> dict[str, list[Row]]:
         "memories": list(compared["memories"]),
         "network": [_network(found)],
         "cells": cells,
+        "ecp5": [{"part": placed["part"], **row} for row in placed["cells"]],
     }
 
 

@@ -107,6 +107,7 @@ def test_dropped_logic_is_an_error(line, tool, tmp_path):
         "Lexer warning: The SystemVerilog keyword `bit' (at /share/abc9_map.v:35) is not",
         "Warning: Resizing cell port dut.u.words.0.0.ADDRARDADDR from 16 bits to 15 bits.",
         "Warning: Resizing cell port dut.u.words.0.0.ADDRBWRADDR from 16 bits to 14 bits.",
+        "Warning: Resizing cell port dut.u.words.0.0.BWE_B from 8 bits to 9 bits.",
     ],
 )
 def test_warnings_about_its_own_files(line, tool, tmp_path):

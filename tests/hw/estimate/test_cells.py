@@ -16,7 +16,7 @@ from hw.estimate import (
 )
 from hw.estimate.cells import cell_kind, cell_work, memory_kind
 from hw.estimate.convolution import weight_memories, weight_shape
-from hw.estimate.work import Work, add_tree, add_window, table_luts
+from hw.estimate.work import Work, add_tree, add_window, product_luts, table_luts
 from hw.network import build_network
 from hw.plan_network import plan_network
 from quant.errors import PlanError
@@ -51,13 +51,38 @@ def test_products_of_a_convolution():
         cell_work("nf_conv", conv(Folding(4, 8, core=core)).parameters)
         for core in ("plain_lut", "plain_dsp")
     )
-    # 32 products of 4 by 4 bits; a requantizer of its own is a block on both sides.
-    assert (lut.products, dsp.products) == (32 * 16, 0)
+    # 32 products of 4 bits by 3 without the sign; a requantizer is a block on both sides.
+    assert (lut.products, dsp.products) == (32 * (2 * 4 + 3 + 4), 0)
     assert (lut.dsp, dsp.dsp) == (1, 33)
     assert (lut.operands, dsp.block_operands) == (32 * 4, 32 * 4)
     # Eight terms of 8 bits: 4 sums of 9 bits, 2 of 10, 1 of 11; and four accumulators.
     acc = int(conv(Folding(4, 8)).parameters["AccBits"])
-    assert lut.adders == dsp.adders == 4 * (4 * 9 + 2 * 10 + 11 + acc)
+    assert dsp.adders == 4 * (4 * 9 + 2 * 10 + 11 + acc)
+    # In logic the row of the sign is subtracted.
+    assert lut.adders == dsp.adders + 32 * 5
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "luts"), [(4, 4, 24), (4, 8, 44), (8, 8, 112), (2, 5, 7), (1, 7, 7)]
+)
+def test_lookup_tables_of_a_product(left, right, luts):
+    assert product_luts(left, right) == product_luts(right, left) == luts
+
+
+def test_decode_tables_by_their_looks():
+    def work(scheme, bits):
+        node, source = sample_conv(3, 8, 32, act_bits=4, weight_bits=bits, scheme=scheme)
+        cell = conv_cell(node, (8, 6, 6), source, Folding(2, 2), "", "block")
+        return cell_work("nf_conv", cell.parameters)
+
+    # Codes without their offset are what the product takes.
+    assert work("symmetric", 8).decodes == 0
+    # Four products: an adder of six bits; a table of 6 bits, 6 address bits.
+    assert work("affine", 4).decodes == 4 * 5
+    assert work("codebook", 4).decodes == 4 * 6
+    # Eight tables of two regions are alike: 7 address bits.
+    regions = work("pwlq", 4)
+    assert (regions.decodes, regions.regions) == (0, 4 * 6 * 2)
 
 
 def test_trees_of_odd_terms_carry_what_is_left():
