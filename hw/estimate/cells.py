@@ -9,6 +9,7 @@ from hw.estimate.packed import packed_core
 from hw.estimate.parameters import Parameters, number, pair
 from hw.estimate.work import (
     Work,
+    add_codebook,
     add_decoder,
     add_memory,
     add_queue,
@@ -17,6 +18,7 @@ from hw.estimate.work import (
     add_steps,
     add_window,
     count_bits,
+    select_luts,
 )
 from quant.errors import PlanError
 
@@ -154,8 +156,8 @@ def _globalpool(w: Work, p: Parameters) -> None:
 def _sums(w: Work, p: Parameters) -> None:
     """Add decoders and accumulators of a pool."""
     lanes, acc = number(p, "Lanes"), number(p, "AccBits")
-    table = bool(p["CodebookFile"])
-    add_decoder(w, lanes, number(p, "InBits"), number(p, "ActBits"), table=table)
+    used = bool(p["CodebookFile"])
+    add_codebook(w, lanes, number(p, "InBits"), number(p, "ActBits"), used=used)
     w.adders += lanes * acc
     w.sums += lanes * acc
 
@@ -180,8 +182,8 @@ def _add(w: Work, p: Parameters) -> None:
     lanes, out = number(p, "Lanes"), number(p, "OutBits")
     acts = (number(p, "ActBits0"), number(p, "ActBits1"))
     for k in (0, 1):
-        table = bool(p[f"CodebookFile{k}"])
-        add_decoder(w, lanes, number(p, f"InBits{k}"), acts[k], table=table)
+        used = bool(p[f"CodebookFile{k}"])
+        add_codebook(w, lanes, number(p, f"InBits{k}"), acts[k], used=used)
     total = max(acts) + 17 + 2
     shift = number(p, "Shift")
     half = max(total, shift + 1) - (shift - 1)
@@ -202,8 +204,8 @@ def _add(w: Work, p: Parameters) -> None:
 
 def _requantize(w: Work, p: Parameters) -> None:
     lanes, out, shift = number(p, "Lanes"), number(p, "OutBits"), number(p, "Shift")
-    table = bool(p["CodebookFile"])
-    add_decoder(w, lanes, number(p, "InBits"), number(p, "ActBits"), table=table)
+    used = bool(p["CodebookFile"])
+    add_codebook(w, lanes, number(p, "InBits"), number(p, "ActBits"), used=used)
     bits = number(p, "ActBits") + 1
     add_requantizer(w, lanes, bits, out, (shift, shift), constant=True, steps=False)
     add_queue(w, lanes * out, 10)
@@ -219,16 +221,18 @@ def _lookup(w: Work, p: Parameters) -> None:
 def _concat(w: Work, p: Parameters) -> None:
     sources, beat = number(p, "Sources"), number(p, "BeatBits")
     count = number(p, "CountBits")
-    # A lookup table picks one of four sources; which one it is lies in a register per source.
-    w.muxes += beat * -(-sources // 4)
+    # Which source it is lies in a register per source.
+    w.muxes += beat * select_luts(sources)
     w.counters += count_bits(sources) + count + sources
     w.control += sources + count
     add_queue(w, beat, 2)
 
 
 def _split(w: Work, p: Parameters) -> None:
-    w.counters += count_bits(number(p, "Beats"))
-    w.control += count_bits(number(p, "Beats")) + 1
+    beats = number(p, "Beats")
+    if (number(p, "First"), number(p, "End")) != (0, beats):
+        w.counters += count_bits(beats)
+        w.control += count_bits(beats) + 1
     add_queue(w, number(p, "BeatBits"), 2)
 
 
@@ -292,9 +296,8 @@ def _width(w: Work, p: Parameters) -> None:
         # A bit of the word: one that is held, or the new beat at one of so many places.
         kept, muxes = word - lanes_out * code, word * (2 * units_out + 3) / 8
     else:
-        # A bit of the beat at one of so many places: a lookup table picks one of four.
-        places = -(-units_in // 4) if units_in > 1 else 0
-        kept, muxes = word - lanes_in * code, lanes_out * code * places
+        # A bit of the beat at one of so many places.
+        kept, muxes = word - lanes_in * code, lanes_out * code * select_luts(units_in)
     held = count_bits(max(units_in, units_out))
     w.data += kept
     w.muxes += muxes

@@ -6,6 +6,7 @@ from hw.estimate.packed import add_packed_core, add_pixel_order, packed_core
 from hw.estimate.parameters import Parameters, number, pair
 from hw.estimate.work import (
     Work,
+    add_codebook,
     add_decoder,
     add_fifo,
     add_queue,
@@ -71,7 +72,7 @@ def add_conv(w: Work, p: Parameters) -> None:
     if select:
         lanes = simd if p["SelectByChannel"] else pe
         add_rom(w, lanes * select, number(p, "SelectDepth"), "auto")
-    add_decoder(w, in_lanes, in_bits, acts, table=bool(p["CodebookFile"]))
+    add_codebook(w, in_lanes, in_bits, acts, used=bool(p["CodebookFile"]))
     factor, accumulator = number(p, "FactorBits"), number(p, "AccBits")
     sums = accumulator
     if factor and p["FactorByChannel"]:
@@ -128,7 +129,7 @@ def _packed_conv(w: Work, p: Parameters) -> None:
     w.counters += places
     w.control += places
     acts = number(p, "ActBits")
-    add_decoder(w, pixels * simd, in_bits, acts, table=bool(p["CodebookFile"]))
+    add_codebook(w, pixels * simd, in_bits, acts, used=bool(p["CodebookFile"]))
     add_packed_core(w, p, pixels, output_folds // groups)
     _finish(w, p, pe * pixels, output_folds * pe, pixels)
     add_queue(w, pe * pixels * number(p, "OutBits") + 1, number(p, "QueueDepth"))

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,14 @@ class Resources:
 
     def __add__(self, other: Resources) -> Resources:
         """Return the primitives of both."""
-        return Resources(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
+        return Resources(
+            self.lut + other.lut,
+            self.ff + other.ff,
+            self.dsp + other.dsp,
+            self.bram18 + other.bram18,
+            self.uram + other.uram,
+            self.lutram_luts + other.lutram_luts,
+        )
 
 
 def total(parts: Iterable[Resources]) -> Resources:

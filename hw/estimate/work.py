@@ -139,6 +139,11 @@ def product_luts(left: int, right: int) -> float:
     return row if rows == 1 else 2 * (rows - 2) * row + left + right
 
 
+def select_luts(choices: int) -> int:
+    """Return the lookup tables of one bit that comes from one of several places."""
+    return 0 if choices == 1 else max(1, choices - 3)
+
+
 def add_rom(w: Work, bits: int, depth: int, kind: MemoryKind) -> None:
     """Add ``nf_rom_cycle``: a memory of constants and the counter that reads it over and over."""
     add_memory(w, bits, depth, kind, "rom")
@@ -276,6 +281,11 @@ def add_decoder(w: Work, lanes: int, in_bits: int, out_bits: int, *, table: bool
     w.data += lanes * out_bits
     if table:
         w.decodes += lanes * out_bits * table_luts(in_bits)
+
+
+def add_codebook(w: Work, lanes: int, in_bits: int, out_bits: int, *, used: bool) -> None:
+    """Add the decoders of a codebook: two regions of even steps, a table per bit at most."""
+    add_decoder(w, lanes, min(in_bits, _LUT_INPUTS), out_bits, table=used)
 
 
 def add_tree(w: Work, lanes: int, terms: int, bits: int, carries: int = 0) -> None:

@@ -16,7 +16,16 @@ from hw.estimate import (
 )
 from hw.estimate.cells import cell_kind, cell_work, memory_kind
 from hw.estimate.convolution import weight_memories, weight_shape
-from hw.estimate.work import Work, add_tree, add_window, product_luts, table_luts
+from hw.estimate.work import (
+    Work,
+    add_codebook,
+    add_tree,
+    add_window,
+    product_luts,
+    rom_luts,
+    select_luts,
+    table_luts,
+)
 from hw.network import build_network
 from hw.plan_network import plan_network
 from quant.errors import PlanError
@@ -67,6 +76,33 @@ def test_products_of_a_convolution():
 )
 def test_lookup_tables_of_a_product(left, right, luts):
     assert product_luts(left, right) == product_luts(right, left) == luts
+
+
+@pytest.mark.parametrize(("depth", "luts"), [(1, 0), (4, 0.5), (9, 1), (32, 1)])
+def test_lookup_tables_of_a_memory_of_constants(depth, luts):
+    assert rom_luts(depth) == luts
+    # Beyond that a bit takes more than one table per 64 words.
+    assert 180 / 64 < 13 < rom_luts(180) < 15
+
+
+@pytest.mark.parametrize(("choices", "luts"), [(1, 0), (2, 1), (4, 1), (5, 2), (6, 3)])
+def test_lookup_tables_of_a_choice(choices, luts):
+    assert select_luts(choices) == luts
+
+
+def test_decoders_of_a_codebook_are_small():
+    work = Work()
+    add_codebook(work, 3, 8, 9, used=True)
+    assert (work.decodes, work.data) == (3 * 9, 3 * 9)
+    add_codebook(work, 3, 4, 4, used=False)
+    assert (work.decodes, work.data) == (3 * 9, 3 * 9 + 3 * 4)
+
+
+def test_a_split_that_keeps_everything_counts_nothing():
+    values = {"BeatBits": 16, "Beats": 4, "First": 0, "End": 4}
+    whole = cell_work("nf_split", values)
+    part = cell_work("nf_split", values | {"End": 3})
+    assert (part.counters - whole.counters, part.control - whole.control) == (2, 3)
 
 
 def test_decode_tables_by_their_looks():
