@@ -242,6 +242,15 @@ COLUMNS: dict[str, tuple[Column, ...]] = {
         Column("FF error, median / worst (%)", "{ff_median_percent:.1f} / {ff_worst_percent:.1f}"),
         Column("DSP, BRAM18, URAM wrong", "{dsp_wrong} / {bram18_wrong} / {uram_wrong}"),
     ),
+    "synth": (
+        Column("cell", "{cell} ({module})"),
+        Column("times", "{times}"),
+        Column("LUT, counted / estimated", "{lut_counted:,} / {lut_estimated:,}"),
+        Column("FF, counted / estimated", "{ff_counted:,} / {ff_estimated:,}"),
+        Column("DSP, counted / estimated", "{dsp_counted} / {dsp_estimated}"),
+        Column("BRAM18, counted / estimated", "{bram18_counted} / {bram18_estimated}"),
+        Column("basis", "{basis}"),
+    ),
     "schemes": (
         Column("scheme", "{scheme}"),
         Column("stored bits", "{stored_bits}"),

@@ -199,8 +199,8 @@ def test_an_unknown_name_is_refused(checkout, capsys):
     assert capsys.readouterr().err == (
         "error: no benchmark 'speed'; choose demo, float, yolov5n, yolox_nano, mobileone, verify, "
         "study, yolov7, recipes, gptq, "
-        "calibration, golden, hls, granularity, schemes, packed, estimates, faults, network, "
-        "simspeed, deadlock, fifos, explore, sweep\n"
+        "calibration, golden, hls, granularity, schemes, packed, estimates, synth, faults, "
+        "network, simspeed, deadlock, fifos, explore, sweep\n"
     )
 
 
@@ -331,6 +331,7 @@ def test_names_and_needs_are_those_of_the_real_data():
         "schemes",
         "packed",
         "estimates",
+        "synth",
         "faults",
         "network",
         "simspeed",

@@ -108,6 +108,8 @@ def test_every_shown_figure_is_one_that_benchmarks_measure():
     derived |= {f"{engine}_{count}" for engine in engines for count in counts}
     errors = ("median_percent", "worst_percent")
     derived |= {f"{name}_{error}" for name in ("lut", "ff") for error in errors}
+    resources = ("lut", "ff", "dsp", "bram18")
+    derived |= {f"{name}_{how}" for name in resources for how in ("counted", "estimated")}
     derived |= {f"{name}_wrong" for name in ("dsp", "bram18", "uram")}
     derived |= {f"exact_{name}" for name in ("lut", "dsp", "bram18", "uram")}
     for columns in COLUMNS.values():
