@@ -45,15 +45,7 @@ SOURCES = {
 
 def run(runner: Runner) -> Lists:
     """Measure in processes of their own; tables show every core with what was compared of it."""
-    found = _kept(runner, "cores", "cores", partial(_cores, runner))
-    compared = {row["name"]: row for row in found["exact"]}
-    keys = ("outputs", "mismatches")
-    figures = [
-        {**row, **{key: compared.get(row["name"], {}).get(key) for key in keys}}
-        for row in found["cores"]
-    ]
-    layer = _kept(runner, "layer", "layer", partial(_layer, runner))
-    mix = _kept(runner, "mix", "mix", partial(_mix, runner))
+    # A wrong code is the worst that can come out, so it comes out first.
     networks = [
         row
         for name, model, act_bits in NETWORKS
@@ -64,6 +56,15 @@ def run(runner: Runner) -> Lists:
             partial(_network, runner, name, model, act_bits),
         )["networks"]
     ]
+    found = _kept(runner, "cores", "cores", partial(_cores, runner))
+    compared = {row["name"]: row for row in found["exact"]}
+    keys = ("outputs", "mismatches")
+    figures = [
+        {**row, **{key: compared.get(row["name"], {}).get(key) for key in keys}}
+        for row in found["cores"]
+    ]
+    layer = _kept(runner, "layer", "layer", partial(_layer, runner))
+    mix = _kept(runner, "mix", "mix", partial(_mix, runner))
     return {"figures": figures, **found, **layer, **mix, "networks": networks}
 
 
