@@ -296,8 +296,10 @@ def _width(w: Work, p: Parameters) -> None:
         # A bit of the word: one that is held, or the new beat at one of so many places.
         kept, muxes = word - lanes_out * code, word * (2 * units_out + 3) / 8
     else:
-        # A bit of the beat at one of so many places.
-        kept, muxes = word - lanes_in * code, lanes_out * code * select_luts(units_in)
+        # A bit of the beat at one of so many places, which a sum decides: from four places on that
+        # takes more than a table.
+        places = units_in / 2 + 1.7 if units_in > 3 else min(1, units_in - 1)
+        kept, muxes = word - lanes_in * code, lanes_out * code * places
     held = count_bits(max(units_in, units_out))
     w.data += kept
     w.muxes += muxes
