@@ -7,7 +7,7 @@ import numpy as np
 
 from hw.cell import LoadImage, Parameter
 from hw.geometry import ConvGeometry
-from hw.group_words import GroupWords, group_words, sum_bits
+from hw.group_words import GroupOrder, group_order, group_words, sum_bits
 from hw.groups import group_tables, table_bits
 from hw.memories import (
     filter_words,
@@ -29,6 +29,7 @@ from hw.packed_memories import (
 from hw.packing import packed_operands
 from quant.formats import IntArray, TensorFormat
 from quant.nodes import Conv
+from quant.remember import remembered
 from quant.weights import Weights, signed_bits
 from quant.widths import accumulator_bits
 
@@ -162,9 +163,9 @@ def _plain_parameters(node: Conv, source: TensorFormat, g: ConvGeometry) -> dict
         "WeightBits": weights.bits,
         "SelectBits": select.bits,
         "AffineSelect": int(select.affine),
-        **_word_parameters("Select", group_words(select.values, g)),
+        **_word_parameters("Select", select.order, g),
         "FactorBits": weights.multiplier_bits,
-        **_word_parameters("Factor", group_words(weights.multipliers, g)),
+        **_word_parameters("Factor", _factor_order(weights), g),
         "PartBits": sum_bits(node, source),
         "OperandBits": table_bits(weights),
     }
@@ -179,12 +180,17 @@ def _packed_parameters(node: Conv, source: TensorFormat) -> dict[str, Parameter]
     }
 
 
-def _word_parameters(what: str, words: GroupWords) -> dict[str, Parameter]:
+def _word_parameters(what: str, order: GroupOrder, g: ConvGeometry) -> dict[str, Parameter]:
     return {
-        f"{what}ByChannel": int(words.by_channel),
-        f"{what}Taps": words.taps,
-        f"{what}Depth": len(words.values),
+        f"{what}ByChannel": int(order.by_channel),
+        f"{what}Taps": order.taps(g),
+        f"{what}Depth": order.depth(g),
     }
+
+
+@remembered
+def _factor_order(weights: Weights) -> GroupOrder:
+    return group_order(weights.multipliers)
 
 
 @dataclass(frozen=True, eq=False)
@@ -196,19 +202,24 @@ class _Selection:
         bits: Stored bits of a selection; 0 for a single table, which is constant logic.
         affine: Whether a selection is an offset, which the cell adds, else a table's number.
         values: Selections in the shape of the groups.
+        order: Order in which they are read.
     """
 
     tables: IntArray
     bits: int
     affine: bool
     values: IntArray
+    order: GroupOrder
 
 
+@remembered
 def _selection(weights: Weights) -> _Selection:
     tables, numbers = group_tables(weights)
     if len(tables) == 1:
-        return _Selection(tables, 0, False, numbers)
+        return _Selection(tables, 0, False, numbers, group_order(numbers))
     if is_affine(tables):
         bits = signed_bits(int(tables[:, 0].min()), int(tables[:, 0].max()))
-        return _Selection(tables, bits, True, tables[numbers, 0])
-    return _Selection(tables, (len(tables) - 1).bit_length(), False, numbers)
+        offsets = tables[numbers, 0]
+        return _Selection(tables, bits, True, offsets, group_order(offsets))
+    bits = (len(tables) - 1).bit_length()
+    return _Selection(tables, bits, False, numbers, group_order(numbers))

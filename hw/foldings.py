@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from hw.core_cost import LUTS_PER_BLOCK, core_cost
 from hw.cores import PIXELS
 from hw.divisors import divisors
-from hw.geometry import conv_geometry
+from hw.geometry import ConvGeometry, conv_geometry
 from quant.errors import PlanError
 from quant.formats import TensorFormat
 from quant.graph import QGraph
@@ -112,28 +112,49 @@ def conv_options(
     Raises:
         PlanError: No core builds the layer; of one core why.
     """
-    found: list[Option] = []
-    refusal: PlanError | None = None
     bits = node.weights.bits * source.decoded_bits
-    for core in cores:
-        try:
-            foldings = core_foldings(node, in_shape, source, core)
-        except PlanError as error:
-            refusal = error
-            continue
-        for folding in foldings:
-            g = conv_geometry(node, in_shape, folding, source)
-            cost = core_cost(core, g.pe, g.simd, bits, luts_per_block)
-            found.append(Option(g.interval, g.macs_per_cycle, cost, folding))
-    if not found and refusal is not None:
-        raise refusal
+    found = [
+        Option(
+            g.interval,
+            g.macs_per_cycle,
+            core_cost(g.core, g.pe, g.simd, bits, luts_per_block),
+            g.folding,
+        )
+        for g in conv_geometries(node, in_shape, source, cores)
+    ]
     return sorted(found, key=lambda o: (o.cost, o.interval, o.folding.pe))
 
 
-def core_foldings(
+def conv_geometries(
+    node: Conv, in_shape: tuple[int, int, int], source: TensorFormat, cores: Sequence[Core]
+) -> list[ConvGeometry]:
+    """Return every folding of ``node`` as its geometry, core after core.
+
+    Args:
+        node: The convolution.
+        in_shape: (C, H, W) of its input.
+        source: Format of its input codes.
+        cores: Cores to choose from; those that do not build the layer are left out.
+
+    Raises:
+        PlanError: No core builds the layer: why the last one does not.
+    """
+    found: list[ConvGeometry] = []
+    refusal: PlanError | None = None
+    for core in cores:
+        try:
+            found += core_geometries(node, in_shape, source, core)
+        except PlanError as error:
+            refusal = error
+    if not found and refusal is not None:
+        raise refusal
+    return found
+
+
+def core_geometries(
     node: Conv, in_shape: tuple[int, int, int], source: TensorFormat, core: Core
-) -> list[Folding]:
-    """Return the foldings of ``node`` on one core.
+) -> list[ConvGeometry]:
+    """Return the foldings of ``node`` on one core as geometries.
 
     Raises:
         PlanError: The core does not build the layer with any of them.
@@ -146,14 +167,13 @@ def core_foldings(
         even = [pe for pe in lanes if pe % 2 == 0]
         odd = [] if even or node.groups > 1 else [2 * pe for pe in lanes if 2 * pe <= filters + 1]
         lanes = tuple(even or odd)
-    found: list[Folding] = []
+    found: list[ConvGeometry] = []
     refusal: PlanError | None = None
     for simd in divisors(group_channels):
         try:
             for pe in lanes:
                 folding = Folding(pe, simd, PIXELS[core], core)
-                conv_geometry(node, in_shape, folding, source)
-                found.append(folding)
+                found.append(conv_geometry(node, in_shape, folding, source))
         except PlanError as error:
             refusal = error
     if found:

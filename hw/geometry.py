@@ -66,6 +66,11 @@ class ConvGeometry:
     has_offset: bool = False
 
     @property
+    def folding(self) -> Folding:
+        """Its parallelism and core."""
+        return Folding(self.pe, self.simd, self.pixels, self.core)
+
+    @property
     def packed(self) -> bool:
         """Whether the core packs several products into a DSP block."""
         return self.core in PACKED_CORES

@@ -9,6 +9,7 @@ import numpy.typing as npt
 from hw.geometry import ConvGeometry
 from quant.formats import IntArray
 from quant.nodes import Requantizer
+from quant.remember import remembered
 from quant.weights import Weights
 
 MULTIPLIER_BITS = 17
@@ -77,6 +78,7 @@ def is_affine(tables: IntArray) -> bool:
     return bool(np.array_equal(tables, tables[:, :1] + codes))
 
 
+@remembered
 def shift_range(requant: Requantizer) -> tuple[int, int]:
     """Return the smallest and largest shift of the filters whose multiplier is not zero."""
     shifts = requant.shift[requant.multiplier > 0]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hw.cores import PACKED_CORES, ROW_CORES
-from hw.divisors import divisors_near
+from hw.divisors import divisors, divisors_near
 from quant.errors import PlanError
 from quant.formats import IntArray, TensorFormat
 from quant.nodes import Conv
@@ -129,26 +129,48 @@ def prove_core(node: Conv, source: TensorFormat, core: Core, simd: int) -> LaneP
             f"'{name}' reads activations of {source.decoded_bits} bits; core '{core}' takes "
             f"{least} to {most}; choose another core"
         )
-    operands, _ = packed_operands(node)
-    bits = signed_bits(int(operands.min()), int(operands.max()))
+    smallest, greatest = _operand_range(node)
+    bits = signed_bits(smallest, greatest)
     if bits > OPERAND_BITS[core]:
         raise PlanError(
-            f"'{name}' has weights {operands.min()}..{operands.max()}, {bits} bits; core '{core}' "
+            f"'{name}' has weights {smallest}..{greatest}, {bits} bits; core '{core}' "
             f"takes {OPERAND_BITS[core]}; use plain_lut or plain_dsp"
         )
     if core == "pack12":
-        return _prove_spills(name, operands, source.max_decoded, bits)
+        return _prove_spills(node, source.max_decoded, bits)
     # Nibbles of a wide activation are at most 15 each.
     largest = 15 if core == "w4a8" else source.max_decoded
-    chains = [n for n in range(simd, 0, -1) if simd % n == 0]
-    for cascade in chains:
-        low, high = lane_interval(operands, core, cascade, largest)
+    longest = LaneProof(core, 0, 0, 0, bits)
+    too_long: list[int] = []
+    for cascade in divisors(simd):
+        # A chain holds the sums of the chains that it consists of.
+        if any(cascade % n == 0 for n in too_long):
+            continue
+        low, high = _chain_interval(node, core, cascade, largest)
         if low >= -LANE_LIMIT and high <= LANE_LIMIT:
-            return LaneProof(core, cascade, low, high, bits)
-    raise PlanError(
-        f"'{name}': a lane of core '{core}' reaches {low}..{high} with one block; limit "
-        f"-{LANE_LIMIT}..{LANE_LIMIT}; use plain_lut or plain_dsp"
-    )
+            longest = LaneProof(core, cascade, low, high, bits)
+        elif cascade == 1:
+            raise PlanError(
+                f"'{name}': a lane of core '{core}' reaches {low}..{high} with one block; limit "
+                f"-{LANE_LIMIT}..{LANE_LIMIT}; use plain_lut or plain_dsp"
+            )
+        else:
+            too_long.append(cascade)
+    return longest
+
+
+@remembered
+def _operand_range(node: Conv) -> tuple[int, int]:
+    """Return the smallest and the greatest operand."""
+    operands, _ = packed_operands(node)
+    return int(operands.min()), int(operands.max())
+
+
+@remembered
+def _chain_interval(node: Conv, core: Core, cascade: int, largest: int) -> tuple[int, int]:
+    """Return ``lane_interval`` of the operands of ``node``."""
+    operands, _ = packed_operands(node)
+    return lane_interval(operands, core, cascade, largest)
 
 
 def lane_interval(operands: IntArray, core: Core, cascade: int, largest: int) -> tuple[int, int]:
@@ -176,8 +198,11 @@ def lane_interval(operands: IntArray, core: Core, cascade: int, largest: int) ->
     return min(lows), max(highs)
 
 
-def _prove_spills(name: str, operands: IntArray, largest: int, bits: int) -> LaneProof:
+@remembered
+def _prove_spills(node: Conv, largest: int, bits: int) -> LaneProof:
     """Prove ``pack12``: the weights' word, the carries between lanes and the top lane fit."""
+    name = node.name
+    operands, _ = packed_operands(node)
     # Weight of the highest position first in the kernel row: the product is a correlation.
     taps = operands[..., ::-1]
     words = taps @ (1 << (STEP * np.arange(3)))

@@ -1,31 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One network explored: the best plan by the tables, then made exact, and solved again if need be.
-
-The tables count FIFOs as upper bounds and intervals of cells as if nothing ever waited. A plan is
-finished with the real depths and the exact cycles; where an edge needs more than its bound, the
-bound rises, where a cell is slower than its table says, that option goes, and the rest is solved
-again.
-"""
+"""One network explored: the best plan by the tables, made exact, as a build keeps it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from time import perf_counter
 
-from hw.explore import (
-    Exploration,
-    Network,
-    NoPlan,
-    Uses,
-    cheapest_plan,
-    fastest_plan,
-)
-from hw.explore.fifo_bounds import raised
+from hw.explore import Exploration, Network, Uses
 from nibbleflow.plans import NetworkPlan
-from quant.errors import PlanError
-from reports.exactplan import exact_plan
-
-ROUNDS = 4
-"""Plans that are finished before giving up."""
+from reports.exactplan import settled_plan
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,11 +27,6 @@ class Finished:
     rounds: int
 
 
-def chosen(network: Network, interval: int | None) -> Exploration | NoPlan:
-    """Return the cheapest plan of ``interval``, or without one the fastest that fits."""
-    return fastest_plan(network) if interval is None else cheapest_plan(network, interval)
-
-
 def finish(
     network: Network,
     found: Exploration,
@@ -57,7 +34,7 @@ def finish(
     clock_hz: int,
     say: Callable[[str], None],
 ) -> Finished:
-    """Return ``found`` with exact depths and cycles, or the plan that comes after it.
+    """Return ``found``, or the plan that comes after it, as ``reports.exactplan`` settles it.
 
     Args:
         network: Tables of the network.
@@ -70,32 +47,6 @@ def finish(
         PlanError: No plan fits once it is exact.
     """
     begin = perf_counter()
-    for count in range(1, ROUNDS + 1):
-        target = found.selection.interval
-        exact = exact_plan(network, found, clock_hz)
-        plan = NetworkPlan(exact.schedule, exact.fifos, exact.cycles, perf_counter() - begin)
-        limit = network.budget.limit
-        fits = limit is None or exact.uses.within(limit)
-        slow = plan.cycles.interval_cycles > target
-        if fits and not slow:
-            return Finished(found, plan, exact.uses, count)
-        needs = {row.key: row.throughput * row.beat_bits for row in plan.fifos.rows}
-        late = frozenset(
-            (name, found.selection.nodes[name])
-            for name, cycles in plan.fifos.alone.items()
-            if cycles > target
-        )
-        bounds = raised(network.bounds, needs)
-        if bounds == network.bounds and not late:
-            break
-        what = "too slow" if slow else "too large"
-        say(f"plan {count} is {what} with exact FIFOs and cycles; it is cut off and solved again")
-        network = replace(network, bounds=bounds, banned=network.banned | late)
-        again = chosen(network, interval)
-        if isinstance(again, NoPlan):
-            break
-        found = again
-    raise PlanError(
-        f"no plan of '{network.graph.name}' fits once FIFOs and cycles are exact; ask for fewer "
-        "frames per second, or for a larger board"
-    )
+    exact = settled_plan(network, found, interval, clock_hz, say)
+    plan = NetworkPlan(exact.schedule, exact.fifos, exact.cycles, perf_counter() - begin)
+    return Finished(exact.exploration, plan, exact.uses, exact.rounds)

@@ -1,15 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An explored plan made exact: real FIFO depths instead of bounds, cycles, and what it then takes."""
+"""Explored plans made exact: real FIFO depths instead of bounds, cycles, and what they then take.
 
+The tables count FIFOs as upper bounds and intervals of cells as if nothing ever waited. A plan is
+finished with the real depths and the exact cycles; where an edge needs more than its bound, the
+bound rises, where a cell is slower than its table says, that option goes, and the rest is solved
+again.
+"""
+
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from hw.explore import Exploration, Network, Uses, schedule_of
+from hw.explore import Exploration, Network, NoPlan, Uses, cheapest_plan, fastest_plan, schedule_of
+from hw.explore.fifo_bounds import raised
 from hw.explore.search import DRAINED_BITS
 from hw.fifo_depths import FifoPlan
 from hw.network_cycles import NetworkCycles, network_cycles
 from hw.planning import complete_schedule
+from quant.errors import PlanError
 from quant.schedule import Schedule
 from reports.hardware import network_estimate
+
+ROUNDS = 4
+"""Plans that are finished before giving up."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -17,16 +29,74 @@ class ExactPlan:
     """A complete plan.
 
     Attributes:
+        exploration: What the tables say, and what is proved.
         schedule: Foldings, memory styles and the FIFO depths that keep full throughput.
         fifos: Least and throughput depths, with the proof.
         cycles: Cycles with the throughput depths.
         uses: What it takes, estimated piece by piece.
+        rounds: Plans that were finished, this one included.
     """
 
+    exploration: Exploration
     schedule: Schedule
     fifos: FifoPlan
     cycles: NetworkCycles
     uses: Uses
+    rounds: int = 1
+
+
+def chosen(network: Network, interval: int | None) -> Exploration | NoPlan:
+    """Return the cheapest plan of ``interval``, or without one the fastest that fits."""
+    return fastest_plan(network) if interval is None else cheapest_plan(network, interval)
+
+
+def settled_plan(
+    network: Network,
+    found: Exploration,
+    interval: int | None,
+    clock_hz: int,
+    say: Callable[[str], None],
+) -> ExactPlan:
+    """Return ``found`` with exact depths and cycles, or the plan that comes after it.
+
+    Args:
+        network: Tables of the network.
+        found: The plan by the tables.
+        interval: The interval asked for; ``None``: the fastest.
+        clock_hz: Planned clock.
+        say: Told of every plan that is cut off.
+
+    Raises:
+        PlanError: No plan fits once it is exact.
+    """
+    for count in range(1, ROUNDS + 1):
+        target = found.selection.interval
+        exact = exact_plan(network, found, clock_hz)
+        limit = network.budget.limit
+        fits = limit is None or exact.uses.within(limit)
+        slow = exact.cycles.interval_cycles > target
+        if fits and not slow:
+            return replace(exact, rounds=count)
+        needs = {row.key: row.throughput * row.beat_bits for row in exact.fifos.rows}
+        late = frozenset(
+            (name, found.selection.nodes[name])
+            for name, cycles in exact.fifos.alone.items()
+            if cycles > target
+        )
+        bounds = raised(network.bounds, needs)
+        if bounds == network.bounds and not late:
+            break
+        what = "too slow" if slow else "too large"
+        say(f"plan {count} is {what} with exact FIFOs and cycles; it is cut off and solved again")
+        network = replace(network, bounds=bounds, banned=network.banned | late)
+        again = chosen(network, interval)
+        if isinstance(again, NoPlan):
+            break
+        found = again
+    raise PlanError(
+        f"no plan of '{network.graph.name}' fits once FIFOs and cycles are exact; ask for fewer "
+        "frames per second, or for a larger board"
+    )
 
 
 def exact_plan(network: Network, found: Exploration, clock_hz: int) -> ExactPlan:
@@ -53,4 +123,4 @@ def exact_plan(network: Network, found: Exploration, clock_hz: int) -> ExactPlan
     cycles = network_cycles(graph, schedule, complete.fifos.alone)
     filled = device is not None and device.ultra_initial_contents
     estimate = network_estimate(graph, schedule, ultra_initial_contents=filled)
-    return ExactPlan(schedule, complete.fifos, cycles, Uses.of(estimate.total))
+    return ExactPlan(found, schedule, complete.fifos, cycles, Uses.of(estimate.total))

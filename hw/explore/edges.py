@@ -15,7 +15,7 @@ from quant.graph import QGraph
 from quant.nodes import Output, sources_of
 
 LEAST_DEPTH = 2
-"""Beats of a FIFO that waits for nothing: with fewer a beat would leave every other cycle."""
+"""Beats of the smallest FIFO: with fewer a beat would leave every other cycle."""
 
 _SHALLOW_BITS = 512
 """FIFOs of fewer bits are offered in logic only: a block RAM would stay almost empty."""
@@ -37,6 +37,10 @@ class FifoOption:
     style: FifoStyle
     depth: int
     uses: Uses
+
+
+WIRE = FifoOption("shift", 0, Uses())
+"""No FIFO at all."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +72,7 @@ def edge_tables(
     Args:
         graph: The integer graph.
         options: Options of every node but the outputs.
-        bounds: Bits that every FIFO holds.
+        bounds: Bits that FIFOs hold; edges without are wires.
         device: The board; without one, or without ultra RAM, no FIFO lies in it.
     """
     ports: dict[Edge, int] = {}
@@ -82,7 +86,10 @@ def edge_tables(
         producer, consumer = key
         bits = graph.formats[producer].bits
         lanes = sorted({option.out_lanes for option in options[producer]})
-        fifos = {n: _fifo_options(bits * n, bounds.get(key, 0), count, ultra) for n in lanes}
+        bound = bounds.get(key, 0)
+        fifos = {
+            n: _fifo_options(bits * n, bound, count, ultra) if bound else (WIRE,) for n in lanes
+        }
         converters = {}
         if consumer not in ends:
             readers = sorted({option.in_lanes for option in options[consumer]})

@@ -6,6 +6,9 @@ as its inputs make it, so times are counted in frames and no folding matters. In
 edge its producer, and the cells without weights before it, answer at once. What the fast producer
 has made and the slow reader has not taken yet is the bound.
 
+Only where several inputs meet does one wait for another: an edge to a node with one input is a
+wire, as is the input that comes last; what the cells themselves hold is enough there.
+
 The bound is not a proof: a cell that is much faster than the interval can run ahead of the slow run
 by what its own input queues hold. The depths of a finished plan are computed exactly, and an edge
 that needs more raises its bound.
@@ -44,16 +47,30 @@ class _Runs:
 
     Attributes:
         slow: In the slow run.
-        fast: When its producer answers at once to what came slowly, or, behind cells without
-            weights, at once too.
+        burst: In the slow run, but cells without weights answer at once.
+        fast: When its producer answers at once, and the cells without weights before it do.
     """
 
     slow: Times
+    burst: Times
     fast: Times
 
 
+@dataclass(frozen=True, eq=False)
+class _Taken:
+    """How the slow run takes one input of a node.
+
+    Attributes:
+        times: Of its beats.
+        late: How much later than at an even pace from the beginning of the frame they come.
+    """
+
+    times: Times
+    late: float
+
+
 def fifo_bounds(graph: QGraph) -> dict[Edge, int]:
-    """Return the bits of every edge's FIFO, by producer and consumer."""
+    """Return the bits of FIFOs by producer and consumer; edges that are wires are left out."""
     runs: dict[str, _Runs] = {}
     bounds: dict[Edge, int] = {}
     for node in graph.nodes:
@@ -61,14 +78,17 @@ def fifo_bounds(graph: QGraph) -> dict[Edge, int]:
             case Input():
                 pixels = node.shape[1] * node.shape[2]
                 even = np.arange(1, pixels + 1) / pixels
-                runs[node.name] = _Runs(even, even)
+                runs[node.name] = _Runs(even, even, even)
             case Output():
                 continue  # every output is drained: nothing waits for it
             case _:
                 sources = [runs[name] for name in sources_of(node)]
                 runs[node.name], taken = _node_runs(graph, node, sources)
-                for name, times in zip(sources_of(node), taken, strict=True):
-                    beats = _most_waiting(runs[name].fast, times)
+                last = max(range(len(taken)), key=lambda port: taken[port].late)
+                for port, name in enumerate(sources_of(node)):
+                    if port == last:
+                        continue
+                    beats = _most_waiting(runs[name].fast, taken[port].times)
                     channels, height, width = graph.shapes[name]
                     pixel_bits = channels * graph.formats[name].bits
                     bits = beats * pixel_bits * height * width // len(runs[name].fast)
@@ -80,47 +100,60 @@ def fifo_bounds(graph: QGraph) -> dict[Edge, int]:
 
 def raised(bounds: Mapping[Edge, int], found: Mapping[Edge, int]) -> dict[Edge, int]:
     """Return ``bounds`` with every edge that turned out to need more at what it needs."""
-    return {key: max(bits, found.get(key, 0)) for key, bits in bounds.items()}
+    needed = {key: max(bits, bounds.get(key, 0)) for key, bits in found.items()}
+    return {**bounds, **{key: bits for key, bits in needed.items() if bits}}
 
 
-def _node_runs(graph: QGraph, node: Node, sources: list[_Runs]) -> tuple[_Runs, list[Times]]:
-    """Return the times of a node's output, and when the slow run takes the beats of its inputs."""
+def _node_runs(graph: QGraph, node: Node, sources: list[_Runs]) -> tuple[_Runs, list[_Taken]]:
+    """Return the times of a node's output, and how the slow run takes its inputs."""
     # Layers with weights are as slow as the interval allows, so what is before them comes slowly.
     weighs = isinstance(node, Conv | Linear)
     slow = [source.slow for source in sources]
-    fast = [source.slow if weighs else source.fast for source in sources]
-    first: list[Times] = []
+    burst = [source.burst for source in sources]
+    fast = burst if weighs else [source.fast for source in sources]
+    first: list[_Taken] = []
     for stage in _stages(graph, node):
-        slow = [_in_beats(times, port.beats) for times, port in zip(slow, stage.ports, strict=True)]
-        fast = [_in_beats(times, port.beats) for times, port in zip(fast, stage.ports, strict=True)]
+        slow = _at_ports(stage, slow)
         out, taken = _slow_stage(stage, slow)
         first = first or taken
-        answer = np.zeros(stage.steps)
-        for times, port in zip(fast, stage.ports, strict=True):
-            answer = np.maximum(answer, np.concatenate(([NEVER], times))[port.needed])
-        fast = [np.maximum.accumulate(answer)[stage.emits]]
         slow = [out]
-    return _Runs(slow[0], fast[0]), [
-        _in_beats(times, len(source.fast)) for times, source in zip(first, sources, strict=True)
+        burst = slow if weighs else [_at_once(stage, burst)]
+        fast = [_at_once(stage, fast)]
+    return _Runs(slow[0], burst[0], fast[0]), [
+        _Taken(_in_beats(found.times, len(source.fast)), found.late)
+        for found, source in zip(first, sources, strict=True)
     ]
 
 
-def _slow_stage(stage: Process, arrivals: list[Times]) -> tuple[Times, list[Times]]:
-    """Return when the slow run emits, and when it takes the beats of every input."""
+def _at_ports(stage: Process, arrivals: list[Times]) -> list[Times]:
+    """Return the times of inputs in the beats of the ports."""
+    return [_in_beats(times, port.beats) for times, port in zip(arrivals, stage.ports, strict=True)]
+
+
+def _at_once(stage: Process, arrivals: list[Times]) -> Times:
+    """Return when a stage emits that does every step as soon as its beats are there."""
+    answer = np.zeros(stage.steps)
+    for times, port in zip(_at_ports(stage, arrivals), stage.ports, strict=True):
+        answer = np.maximum(answer, np.concatenate(([NEVER], times))[port.needed])
+    return np.maximum.accumulate(answer)[stage.emits]
+
+
+def _slow_stage(stage: Process, arrivals: list[Times]) -> tuple[Times, list[_Taken]]:
+    """Return when the slow run emits, and how it takes every input."""
     pace = np.arange(1, stage.steps + 1) / stage.steps
     taken: list[Times] = []
-    late = NEVER
+    lates: list[float] = []
     for times, port in zip(arrivals, stage.ports, strict=True):
         # A port takes its beats at an even pace too, as late as the last of them makes it.
         even = np.arange(1, port.beats + 1) / port.beats
         taken.append((times - even).max() + even)
         there = np.concatenate(([NEVER], taken[-1]))[port.needed]
-        late = max(late, float((there - pace).max()) + 1 / stage.steps)
-    ends = late + pace
-    taken = [
-        _with_places(times, port, ends) for times, port in zip(taken, stage.ports, strict=True)
+        lates.append(float((there - pace).max()) + 1 / stage.steps)
+    ends = max(lates) + pace
+    return ends[stage.emits], [
+        _Taken(_with_places(times, port, ends), late)
+        for times, port, late in zip(taken, stage.ports, lates, strict=True)
     ]
-    return ends[stage.emits], taken
 
 
 def _with_places(times: Times, port: Port, ends: Times) -> Times:

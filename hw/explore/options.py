@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Options: everything that a node can be built as, with its interval and what it takes."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from hw.cells import node_cell
 from hw.choices import lanes_of
@@ -13,14 +14,17 @@ from hw.device import Device
 from hw.estimate import module_resources, resources, weight_resources
 from hw.estimate.convolution import weight_memories, weight_shape
 from hw.explore.resources import Uses
-from hw.foldings import conv_options
-from hw.geometry import conv_geometry
-from quant.formats import TensorFormat
+from hw.foldings import conv_geometries
+from hw.geometry import ConvGeometry
 from quant.graph import QGraph
-from quant.nodes import Conv, Input, Linear, Node
+from quant.nodes import Conv, Input, Linear, Node, Output
+from quant.remember import remembered
 from quant.schedule import Core, Folding, MemoryStyle
 
 Shape = tuple[int, int, int]
+
+HASTE = 8
+"""How much faster than the network can be a layer is offered at most."""
 
 
 @dataclass(frozen=True)
@@ -44,31 +48,52 @@ class NodeOption:
     uses: Uses
 
 
-def node_options(graph: QGraph, node: Node, device: Device | None) -> tuple[NodeOption, ...]:
-    """Return all options of ``node``, which is no output of the graph.
+def all_options(graph: QGraph, device: Device | None) -> dict[str, tuple[NodeOption, ...]]:
+    """Return the options of every node but the outputs.
 
-    Layers with weights: every PE and SIMD that divide, every core that is exact for them, and
-    weights in logic, block RAM or, where the device has it, ultra RAM. No cell streams weights from
-    outside, so that is not offered. Other nodes: every number of lanes.
+    The slowest node at its fastest sets the least interval of the network. Layers are offered up to
+    ``HASTE`` times as fast: beyond it parallelism can spare nothing but a width converter.
+    """
+    layers = {
+        node.name: _geometries(graph, node, device)
+        for node in graph.nodes
+        if isinstance(node, Conv | Linear)
+    }
+    others = {
+        node.name: tuple(_lane_options(graph, node))
+        for node in graph.nodes
+        if not isinstance(node, Conv | Linear | Output)
+    }
+    least = max(
+        *(min(g.interval for g in found) for found in layers.values()),
+        *(min(o.interval for o in found) for found in others.values()),
+    )
+    options: dict[str, tuple[NodeOption, ...]] = {}
+    for node in graph.nodes:
+        match node:
+            case Conv() | Linear():
+                worth = [g for g in layers[node.name] if g.interval * HASTE >= least]
+                options[node.name] = tuple(_layer_options(graph, node, worth, device))
+            case Output():
+                continue
+            case _:
+                options[node.name] = others[node.name]
+    return options
+
+
+def node_options(graph: QGraph, node: Conv | Linear, device: Device | None) -> list[NodeOption]:
+    """Return all options of a layer with weights.
+
+    They are every PE and SIMD that divide, every core that is exact for the layer, and weights in
+    logic, block RAM or, where the device has it, ultra RAM. No cell streams weights from outside,
+    so that is not offered.
 
     Args:
         graph: The integer graph.
-        node: One of its nodes.
+        node: One of its layers.
         device: The board; without one there is no ultra RAM.
     """
-    match node:
-        case Conv() | Linear():
-            shape, source = graph.shapes[node.source], graph.formats[node.source]
-            conv = node if isinstance(node, Conv) else linear_as_conv(node, shape)
-            return tuple(_layer_options(conv, shape, source, device))
-        case Input():
-            channels, height, width = node.shape
-            return tuple(
-                NodeOption(Folding(n, n), None, 0, n, channels // n * height * width, Uses())
-                for n in lanes_of(graph, node)
-            )
-        case _:
-            return tuple(_lane_option(graph, node, n) for n in lanes_of(graph, node))
+    return list(_layer_options(graph, node, _geometries(graph, node, device), device))
 
 
 def cores_offered(device: Device | None) -> tuple[Core, ...]:
@@ -85,33 +110,60 @@ def weight_styles_offered(device: Device | None) -> tuple[MemoryStyle, ...]:
     return ("distributed", "block", "ultra")
 
 
+def _geometries(graph: QGraph, node: Conv | Linear, device: Device | None) -> list[ConvGeometry]:
+    shape = graph.shapes[node.source]
+    source = graph.formats[node.source]
+    return conv_geometries(_as_conv(node, shape), shape, source, cores_offered(device))
+
+
 def _layer_options(
-    conv: Conv, shape: Shape, source: TensorFormat, device: Device | None
+    graph: QGraph, node: Conv | Linear, geometries: Sequence[ConvGeometry], device: Device | None
 ) -> Iterator[NodeOption]:
+    source = graph.formats[node.source]
+    conv = _as_conv(node, graph.shapes[node.source])
     # Memory files are named by what the cell reads; only whether there is one counts here.
     files = {
         "CodebookFile": "" if source.codebook is None else "codebook.mem",
         "TableFile": "" if conv.table is None else "table.mem",
     }
-    for option in conv_options(conv, shape, source, cores_offered(device)):
-        folding = option.folding
-        g = conv_geometry(conv, shape, folding, source)
+    for g in geometries:
         parameters = conv_parameters(conv, source, g) | files
         cell = Uses.of(module_resources("nf_conv", parameters, weights=False))
         bits, depth = weight_shape(parameters)
-        memories = weight_memories(parameters)
         for style in weight_styles_offered(device):
             load = style == "ultra" and device is not None and not device.ultra_initial_contents
-            weights = weight_resources(bits, depth, style, load=load, memories=memories)
-            uses = cell.plus(Uses.of(weights))
-            if load:
-                loader = module_resources("nf_rom_load", {"Bits": bits, "Depth": depth})
-                uses = uses.plus(Uses.of(loader))
-            yield NodeOption(folding, style, g.in_lanes, g.out_lanes, option.interval, uses)
+            uses = cell.plus(
+                _weight_uses(bits, depth, style, weight_memories(parameters), load=load)
+            )
+            yield NodeOption(g.folding, style, g.in_lanes, g.out_lanes, g.interval, uses)
 
 
-def _lane_option(graph: QGraph, node: Node, lanes: int) -> NodeOption:
-    cell = node_cell(node, graph, Folding(lanes, lanes), "")
-    return NodeOption(
-        Folding(lanes, lanes), None, lanes, lanes, cell.interval, Uses.of(resources(cell))
-    )
+@cache
+def _weight_uses(bits: int, depth: int, style: MemoryStyle, memories: int, *, load: bool) -> Uses:
+    """Return what a weight memory takes, with what fills it."""
+    uses = Uses.of(weight_resources(bits, depth, style, load=load, memories=memories))
+    if not load:
+        return uses
+    return uses.plus(Uses.of(module_resources("nf_rom_load", {"Bits": bits, "Depth": depth})))
+
+
+def _lane_options(graph: QGraph, node: Node) -> Iterator[NodeOption]:
+    """Yield a node without weights with every number of lanes."""
+    for n in lanes_of(graph, node):
+        folding = Folding(n, n)
+        if isinstance(node, Input):
+            channels, height, width = node.shape
+            beats = channels // n * height * width
+            yield NodeOption(folding, None, 0, n, beats, Uses())
+        else:
+            cell = node_cell(node, graph, folding, "")
+            yield NodeOption(folding, None, n, n, cell.interval, Uses.of(resources(cell)))
+
+
+def _as_conv(node: Conv | Linear, shape: Shape) -> Conv:
+    return node if isinstance(node, Conv) else _kernel_of(node, shape)
+
+
+@remembered
+def _kernel_of(node: Linear, shape: Shape) -> Conv:
+    return linear_as_conv(node, shape)

@@ -41,7 +41,11 @@ class Uses(NamedTuple):
 
     def plus(self, other: "Uses") -> "Uses":
         """Return the sum."""
-        return Uses(*(a + b for a, b in zip(self, other, strict=True)))
+        lut, ff, dsp, bram18, uram = self
+        return Uses(
+            lut + other.lut, ff + other.ff, dsp + other.dsp, bram18 + other.bram18,
+            uram + other.uram,
+        )  # fmt: skip
 
     def times(self, count: int) -> "Uses":
         """Return ``count`` of it."""

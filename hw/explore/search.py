@@ -1,14 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """Search: the cheapest plan of an interval, the fastest plan that fits, or plans along the way."""
 
+from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal
 
 from hw.estimate import module_resources
 from hw.explore.fifo_bounds import Edge, fifo_bounds
-from hw.explore.options import NodeOption
-from hw.explore.problem import Problem, Selection, all_options, make_problem, reduced
+from hw.explore.options import NodeOption, all_options
+from hw.explore.problem import Problem, Selection, make_problem
+from hw.explore.reduction import Reduction
+from hw.explore.relaxation import surely_impossible
 from hw.explore.resources import Budget, Uses
 from hw.explore.solver import Answer, solve
 from quant.graph import QGraph
@@ -17,10 +21,10 @@ from quant.schedule import MemoryStyle, Schedule
 
 Aim = Literal["cheapest", "fastest"]
 
-QUICK_EFFORT = 4.0
+QUICK_EFFORT = 2.0
 """Deterministic time of one question on the way to the fastest plan."""
 
-FULL_EFFORT = 6.0
+FULL_EFFORT = 4.0
 """Deterministic time of the last question: the cheapest plan of the interval found."""
 
 DRAINED_BITS = 512
@@ -45,12 +49,17 @@ class Network:
     bounds: Mapping[Edge, int]
     banned: frozenset[tuple[str, NodeOption]] = frozenset()
 
-    @property
+    @cached_property
     def problem(self) -> Problem:
         """The problem with these FIFO sizes."""
         return make_problem(
             self.graph, self.options, self.bounds, self.budget.device, fixed_uses(self.graph)
         )
+
+    @cached_property
+    def reduction(self) -> Reduction:
+        """The problem under the budget, ready to be reduced to any interval."""
+        return Reduction(self.problem, self.budget, self.banned)
 
 
 @dataclass(frozen=True)
@@ -106,7 +115,7 @@ def cheapest_plan(network: Network, interval: int) -> Exploration | NoPlan:
     """
     if interval < bandwidth_interval(network):
         return NoPlan(interval, proved=True)
-    return _cheapest(network, network.problem, interval, None)
+    return _cheapest(network, network.reduction, interval, None)
 
 
 def fastest_plan(network: Network) -> Exploration | NoPlan:
@@ -115,30 +124,33 @@ def fastest_plan(network: Network) -> Exploration | NoPlan:
     Raises:
         ToolError: OR-tools is not installed.
     """
-    problem = network.problem
+    reduction = network.reduction
     slow = bandwidth_interval(network)
-    intervals = sorted({max(n, slow) for n in problem.intervals})
+    intervals = sorted({max(n, slow) for n in reduction.intervals})
+    if not intervals:
+        return NoPlan(max(network.problem.intervals), proved=True)
     slowest = max(intervals)
-    # Between the largest interval without a plan and the smallest with one.
-    low, high = -1, len(intervals)
+    # What has no plan at one interval has none at a smaller one.
+    last = bisect_left(
+        intervals, True, key=lambda n: not surely_impossible(reduction.at(n), network.budget)
+    )
+    last -= 1
+    # Between the largest interval without a plan and the smallest with one; the first that the
+    # relaxation leaves is often the answer, so the steps away from it grow.
+    low, high, step = last, len(intervals), 1
     best: Selection | None = None
-    proved = {-1}
-    # The fastest of all first: it often fits, or is refused at once.
-    middle = 0
     while high - low > 1:
-        answer = _ask(network, problem, intervals[middle], QUICK_EFFORT, first=True)
+        middle = min(low + step, len(intervals) - 1) if best is None else (low + high) // 2
+        answer = _ask(network, reduction, intervals[middle], QUICK_EFFORT, first=True)
         if answer.selection is not None:
             best, high = answer.selection, middle
         else:
-            low = middle
+            low, step = middle, 2 * step
             if answer.verdict == "impossible":
-                proved.add(middle)
-        middle = (low + high) // 2
+                last = middle
     if best is None:
-        return NoPlan(slowest, proved=len(intervals) - 1 in proved)
-    # What has no plan at one interval has none at a smaller one.
-    last = max(proved)
-    found = _cheapest(network, problem, intervals[high], best)
+        return NoPlan(slowest, proved=last == len(intervals) - 1)
+    found = _cheapest(network, reduction, intervals[high], best)
     if isinstance(found, NoPlan):
         return found
     budget_bound = intervals[last + 1]
@@ -212,9 +224,9 @@ def fixed_uses(graph: QGraph) -> Uses:
 
 
 def _cheapest(
-    network: Network, problem: Problem, interval: int, hint: Selection | None
+    network: Network, reduction: Reduction, interval: int, hint: Selection | None
 ) -> Exploration | NoPlan:
-    answer = _ask(network, problem, interval, FULL_EFFORT, hint=hint)
+    answer = _ask(network, reduction, interval, FULL_EFFORT, hint=hint)
     selection = answer.selection or hint
     if selection is None:
         return NoPlan(interval, proved=answer.verdict == "impossible")
@@ -231,12 +243,11 @@ def _cheapest(
 
 def _ask(
     network: Network,
-    problem: Problem,
+    reduction: Reduction,
     interval: int,
     effort: float,
     *,
     first: bool = False,
     hint: Selection | None = None,
 ) -> Answer:
-    small = reduced(problem, network.budget, interval, network.banned)
-    return solve(small, network.budget, effort=effort, first=first, hint=hint)
+    return solve(reduction.at(interval), network.budget, effort=effort, first=first, hint=hint)

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 
 from hw.device import Device
 from hw.devices import DEVICES
-from hw.explore.problem import Selection, reduced
+from hw.explore.problem import Selection
+from hw.explore.reduction import reduced
 from hw.explore.resources import RESOURCE_WORDS
 from hw.explore.search import (
     QUICK_EFFORT,

@@ -18,6 +18,7 @@ from hw.explore.edges import EdgeTable, FifoOption
 from hw.explore.fifo_bounds import Edge
 from hw.explore.options import NodeOption
 from hw.explore.problem import Problem, Selection
+from hw.explore.relaxation import surely_impossible
 from hw.explore.resources import Budget, Uses
 from quant.errors import ToolError
 
@@ -27,7 +28,9 @@ if TYPE_CHECKING:
 Verdict = Literal["optimal", "found", "impossible", "open"]
 """Proved the cheapest; a plan without that proof; proved that there is none; neither."""
 
-WORKERS = 2
+
+WAYS = ("max_lp", "core")
+"""The solver's ways of searching that take turns."""
 
 
 @dataclass(frozen=True)
@@ -68,28 +71,9 @@ def solve(
     Raises:
         ToolError: OR-tools is not installed.
     """
-    if any(not options for options in problem.options.values()):
-        return Answer("impossible", None, 0)
-    if _surely_short(problem, budget):
+    if surely_impossible(problem, budget):
         return Answer("impossible", None, 0)
     return _Model(problem, budget, least).run(effort, first=first, hint=hint)
-
-
-def _surely_short(problem: Problem, budget: Budget) -> bool:
-    """Whether even the least of every node and FIFO, one resource by itself, is above a limit."""
-    limit = budget.limit
-    if limit is None:
-        return False
-    for field, most in enumerate(limit):
-        least = problem.fixed[field]
-        least += sum(min(o.uses[field] for o in found) for found in problem.options.values())
-        least += sum(
-            min(fifo.uses[field] for lanes in edge.fifos.values() for fifo in lanes)
-            for edge in problem.edges
-        )
-        if least > most:
-            return True
-    return False
 
 
 def _cp_model() -> Any:  # noqa: ANN401 - a module of an optional extra
@@ -146,13 +130,15 @@ class _Model:
         if hint is not None:
             self._hint(hint)
         solver: cp.CpSolver = self.api.CpSolver()
-        solver.parameters.num_workers = WORKERS
+        # The linear relaxation with all its rows is almost always the answer; cores find the rest.
+        solver.parameters.num_workers = len(WAYS)
+        solver.parameters.subsolvers.extend(WAYS)
         solver.parameters.interleave_search = True
         solver.parameters.random_seed = 1
         solver.parameters.max_deterministic_time = effort
-        # The relaxation decides: sums of everything over hundreds of nodes. The rest of the
-        # presolve takes longer than the search.
+        # Most of the presolve takes longer than the search.
         solver.parameters.linearization_level = 2
+        solver.parameters.find_big_linear_overlap = False
         solver.parameters.symmetry_level = 0
         solver.parameters.cp_model_probing_level = 0
         solver.parameters.stop_after_first_solution = first
@@ -166,8 +152,10 @@ class _Model:
                 return Answer("optimal" if proved else "found", selection, bound)
             case self.api.INFEASIBLE:
                 return Answer("impossible", None, 0)
-            case _:
+            case self.api.UNKNOWN:
                 return Answer("open", None, 0)
+            case _:
+                raise AssertionError(self.model.validate())
 
     def _node(self, name: str, options: tuple[NodeOption, ...]) -> None:
         picks = [(self.model.new_bool_var(""), option) for option in options]
@@ -232,12 +220,14 @@ class _Model:
         ]
 
     def _hint(self, hint: Selection) -> None:
-        for name, picks in self.picks.items():
-            for var, option in picks:
-                self.model.add_hint(var, option == hint.nodes[name])
-        for key, styles in self.fifos.items():
-            for var, fifo in styles:
-                self.model.add_hint(var, fifo == hint.fifos[key])
+        # A variable may stand for several choices; the solver takes one hint for each.
+        hinted: set[int] = set()
+        hints = [(var, o == hint.nodes[n]) for n, picks in self.picks.items() for var, o in picks]
+        hints += [(var, f == hint.fifos[k]) for k, found in self.fifos.items() for var, f in found]
+        for var, value in hints:
+            if var.index not in hinted:
+                hinted.add(var.index)
+                self.model.add_hint(var, value)
 
     def _selection(self, solver: "cp.CpSolver") -> Selection:
         nodes = {

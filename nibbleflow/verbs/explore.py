@@ -21,7 +21,7 @@ from hw.explore import (
     shortages,
 )
 from hw.explore.search import bandwidth_interval
-from nibbleflow.exploration import chosen, finish
+from nibbleflow.exploration import finish
 from nibbleflow.folders import BuildFolder, write_whole
 from nibbleflow.foldings import Aim
 from nibbleflow.fronts import best_plans, budget_of, front_tasks, plan_values
@@ -31,6 +31,7 @@ from nibbleflow.result import Result
 from nibbleflow.sweep import run_sweep
 from quant.bundle import load_bundle
 from quant.errors import InputFileError, PlanError
+from reports.exactplan import chosen
 
 FIFO_NOTE = "FIFOs as upper bounds"
 COST = "the sum of the shares of all resources"

@@ -5,9 +5,10 @@ from reports.bench.benchmark import Benchmark
 from reports.bench.record import Row
 from reports.bench.runner import Runner
 
-SEEDED = ("--seed", "1", "--calib", "random")
+SEEDED = ("--seed", "1", "--calib", "random:2", "--img", "64")
 BITS = ("--weight-bits", "4", "--act-bits", "4", "--output-bits", "8")
-# Shapes and bits decide; weights and images do not matter.
+# Shapes and bits decide; weights and images do not matter. So builds are made for small images and
+# explored for large ones.
 MODELS = (("YOLOv5n", "arch:yolov5n"), ("YOLOv7-tiny", "arch:yolov7-tiny"))
 BOARDS = ("zcu104", "kv260")
 PIXELS = 640
@@ -23,10 +24,13 @@ def run(runner: Runner) -> dict[str, list[Row]]:
         runner.nibbleflow("quantize", model, *SEEDED, *BITS, "-o", builds[name], "--force")
         for board in BOARDS:
             found = runner.module(
-                "reports.bench.explored", builds[name], "--board", board, one_core=True
-            )
+                "reports.bench.explored", builds[name], "--board", board, "--pixels", str(PIXELS),
+                one_core=True,
+            )  # fmt: skip
             plans.append({"model": name, "pixels": PIXELS, "board": board, **found})
-    memories = runner.module("reports.bench.weightmemories", builds["YOLOv7-tiny"])
+    memories = runner.module(
+        "reports.bench.weightmemories", builds["YOLOv7-tiny"], "--pixels", str(PIXELS)
+    )
     return {
         "figures": plans,
         "demo": [_demo(runner)],

@@ -25,7 +25,7 @@ from hw.divisors import divisors
 from hw.estimate import memory_resources
 from hw.explore import Budget, Uses
 from hw.explore.options import NodeOption, node_options
-from hw.explore.variants import with_weight_bits
+from hw.explore.variants import with_image, with_weight_bits
 from hw.weight_memory import weight_shape
 from quant.bundle import load_bundle
 from quant.errors import NibbleflowError
@@ -61,10 +61,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Count and write the figures; return the exit code."""
     parser = argparse.ArgumentParser(description="Count the block RAMs of weights.")
     parser.add_argument("build", type=Path, help="build folder")
+    parser.add_argument("--pixels", type=int, help="side of the images; else that of the build")
     parser.add_argument("--json", type=Path, required=True, help="file to write")
     given = parser.parse_args(arguments)
     try:
         graph = with_weight_bits(load_bundle(given.build / "bundle").graph, BITS)
+        if given.pixels is not None:
+            graph = with_image(graph, given.pixels, given.pixels)
         values = {"block": list(block_rows(graph)), "mix": list(mix_rows(graph))}
     except NibbleflowError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -18,6 +18,7 @@ from hw.explore import (
     schedule_of,
     shortages,
 )
+from hw.explore.edges import WIRE
 from hw.explore.fifo_bounds import fifo_bounds, raised
 from hw.explore.search import bandwidth_interval
 from hw.explore.variants import with_image, with_weight_bits
@@ -25,7 +26,7 @@ from hw.fifo_depths import plan_fifos
 from hw.network import build_network
 from quant.errors import GraphError, PlanError
 from quant.graph import QGraph
-from quant.nodes import Conv, Input, Output
+from quant.nodes import Conv, Input, Output, sources_of
 from quant.samples import sample_conv, sample_graph
 
 pytest.importorskip("ortools", reason="OR-tools is not installed")
@@ -73,9 +74,26 @@ def test_bounds_hold_real_fifos():
         rows = plan_fifos(build_network(GRAPH, schedule)).rows
         real = {row.key: row.throughput * row.beat_bits for row in rows}
         beats = {row.key: 2 * row.beat_bits for row in rows}
-        # Two beats are always there; the ends of the graph have nothing more.
-        over = {k for k, bits in real.items() if bits > max(bounds.get(k, 0), beats[k])}
-        assert not over, {k: (real[k], bounds.get(k)) for k in over}
+        # Two beats are always there.
+        over = {k for k, bits in bounds.items() if real[k] > max(bits, beats[k])}
+        assert not over, {k: (real[k], bounds[k]) for k in over}
+
+
+def test_one_input_of_every_node_is_a_wire():
+    bounds = fifo_bounds(GRAPH)
+    for node in GRAPH.nodes:
+        edges = {(source, node.name) for source in sources_of(node)}
+        if edges:
+            assert len(edges - set(bounds)) >= 1, node.name
+    joins = {n.name for n in GRAPH.nodes if len(set(sources_of(n))) > 1}
+    assert {consumer for _, consumer in bounds} == joins
+
+
+def test_wires_take_nothing():
+    network = network_tables(GRAPH, Budget(None))
+    for edge in network.problem.edges:
+        found = {fifo for fifos in edge.fifos.values() for fifo in fifos}
+        assert (found == {WIRE}) == (edge.key not in network.bounds)
 
 
 def test_raised():

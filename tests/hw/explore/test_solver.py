@@ -10,7 +10,8 @@ import pytest
 from hw.devices import find_device
 from hw.explore.edges import EdgeTable, FifoOption
 from hw.explore.options import NodeOption
-from hw.explore.problem import Problem, reduced
+from hw.explore.problem import Problem
+from hw.explore.reduction import reduced
 from hw.explore.resources import Budget, Uses
 from hw.explore.solver import solve
 from quant.schedule import Folding
