@@ -23,6 +23,7 @@ from hw.estimate.work import (
 # Codes of two regions, and address bits beyond which their tables, alike as they are, cost less
 # than tables of any contents.
 _REGION_BITS, _MANY_TABLES = (4, 5), 3
+_LUT_INPUTS = 6
 
 
 def weight_shape(p: Parameters) -> tuple[int, int]:
@@ -172,7 +173,7 @@ def _multiply_accumulate(w: Work, p: Parameters, acts: int, *, use_dsp: bool) ->
     _multiply(w, count, acts, operand if use_dsp else operand - 1, use_dsp=use_dsp)
     if not use_dsp:
         # The row of the sign is subtracted.
-        w.adders += count * (acts + 1)
+        w.products += count * (acts + 1)
         w.product_registers += count
     add_tree(w, pe, simd, acts + operand)
     levels = (simd - 1).bit_length()
@@ -194,4 +195,6 @@ def _add_decoding(w: Work, p: Parameters) -> None:
     elif weight in _REGION_BITS and select >= _MANY_TABLES:
         w.regions += count * operand * table_luts(select + weight)
     else:
-        w.decodes += count * operand * table_luts(select + weight)
+        # Yosys finds no more than half of what large tables could share.
+        large = 2 if select + weight > _LUT_INPUTS else 1
+        w.decodes += count * operand * large * table_luts(select + weight)

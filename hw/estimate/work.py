@@ -12,7 +12,7 @@ from hw.estimate.memory import MemoryKind, MemoryRole, memory_parts
 
 LUT_FEATURES = (
     "cells", "counters", "pixels", "addresses", "corners", "gates", "products", "decodes",
-    "regions", "adders", "biases", "shifts", "clips", "muxes", "tables", "remainders",
+    "regions", "curves", "adders", "biases", "shifts", "clips", "muxes", "tables", "remainders",
 )  # fmt: skip
 """Fields of ``Work`` that lookup tables are priced by."""
 
@@ -41,8 +41,9 @@ class Work:
         corners: Of coordinates of windows and taps.
         gates: Of beats that a window replaces by the zero code.
         products: Lookup tables of multipliers in logic.
-        decodes: Lookup tables of decode and activation tables.
+        decodes: Lookup tables of decode tables and codebooks.
         regions: Lookup tables of many decode tables that are alike: codes of two regions.
+        curves: Lookup tables of activation tables.
         adders: Of adders of sums and accumulators.
         biases: Of adders of requantizers.
         shifts: Of two-way multiplexers of shifters.
@@ -72,6 +73,7 @@ class Work:
     products: float = 0
     decodes: float = 0
     regions: float = 0
+    curves: float = 0
     adders: float = 0
     biases: float = 0
     shifts: float = 0
@@ -280,12 +282,14 @@ def add_decoder(w: Work, lanes: int, in_bits: int, out_bits: int, *, table: bool
     """Add ``nf_decode``, or the registers and tables that stand in its place."""
     w.data += lanes * out_bits
     if table:
-        w.decodes += lanes * out_bits * table_luts(in_bits)
+        w.curves += lanes * out_bits * table_luts(in_bits)
 
 
 def add_codebook(w: Work, lanes: int, in_bits: int, out_bits: int, *, used: bool) -> None:
     """Add the decoders of a codebook: two regions of even steps, a table per bit at most."""
-    add_decoder(w, lanes, min(in_bits, _LUT_INPUTS), out_bits, table=used)
+    w.data += lanes * out_bits
+    if used:
+        w.decodes += lanes * out_bits * table_luts(min(in_bits, _LUT_INPUTS))
 
 
 def add_tree(w: Work, lanes: int, terms: int, bits: int, carries: int = 0) -> None:

@@ -39,6 +39,7 @@ ROUGH_LUT = {
     "products": 1.0,
     "decodes": 1.0,
     "regions": 0.5,
+    "curves": 1.0,
     "adders": 1.0,
     "biases": 1.0,
     "shifts": 0.5,

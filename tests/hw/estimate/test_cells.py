@@ -60,15 +60,15 @@ def test_products_of_a_convolution():
         cell_work("nf_conv", conv(Folding(4, 8, core=core)).parameters)
         for core in ("plain_lut", "plain_dsp")
     )
-    # 32 products of 4 bits by 3 without the sign; a requantizer is a block on both sides.
-    assert (lut.products, dsp.products) == (32 * (2 * 4 + 3 + 4), 0)
+    # 32 products of 4 bits by 3, from which the row of the sign is taken; a requantizer is a block
+    # on both sides.
+    assert (lut.products, dsp.products) == (32 * (2 * 4 + 3 + 4 + 5), 0)
     assert (lut.dsp, dsp.dsp) == (1, 33)
     assert (lut.operands, dsp.block_operands) == (32 * 4, 32 * 4)
     # Eight terms of 8 bits: 4 sums of 9 bits, 2 of 10, 1 of 11; and four accumulators.
     acc = int(conv(Folding(4, 8)).parameters["AccBits"])
     assert dsp.adders == 4 * (4 * 9 + 2 * 10 + 11 + acc)
-    # In logic the row of the sign is subtracted.
-    assert lut.adders == dsp.adders + 32 * 5
+    assert lut.adders == dsp.adders
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_lookup_tables_of_a_choice(choices, luts):
 def test_decoders_of_a_codebook_are_small():
     work = Work()
     add_codebook(work, 3, 8, 9, used=True)
-    assert (work.decodes, work.data) == (3 * 9, 3 * 9)
+    assert (work.decodes, work.curves, work.data) == (3 * 9, 0, 3 * 9)
     add_codebook(work, 3, 4, 4, used=False)
     assert (work.decodes, work.data) == (3 * 9, 3 * 9 + 3 * 4)
 
