@@ -48,5 +48,7 @@ def finish(
     """
     begin = perf_counter()
     exact = settled_plan(network, found, interval, clock_hz, say)
-    plan = NetworkPlan(exact.schedule, exact.fifos, exact.cycles, perf_counter() - begin)
+    seconds = perf_counter() - begin
+    device = network.budget.device
+    plan = NetworkPlan(exact.schedule, exact.fifos, exact.cycles, seconds, device)
     return Finished(exact.exploration, plan, exact.uses, exact.rounds)

@@ -83,8 +83,3 @@ def plan_schedule(graph: QGraph, aim: Aim) -> Schedule:
         device=None if aim.board is None else find_device(aim.board),
         core=next((core for core in CORE_CHOICES if core == aim.core), "plain_lut"),
     )
-
-
-def ultra_filled(aim: Aim) -> bool:
-    """Return whether the bitstream of the board fills ultra RAM; nothing is in it without one."""
-    return aim.board is not None and find_device(aim.board).ultra_initial_contents

@@ -8,7 +8,7 @@ the same.
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from time import perf_counter
@@ -16,6 +16,7 @@ from time import perf_counter
 from rich.console import Console
 
 import hw
+from hw.devices import Device, find_device
 from hw.fifo_depths import FifoPlan, planning_parts
 from hw.network_cycles import NetworkCycles, network_cycles
 from hw.planning import complete_schedule
@@ -38,12 +39,19 @@ class NetworkPlan:
         fifos: Least and throughput depths, with the proof.
         cycles: Cycles with the throughput depths.
         seconds: Time that the planning of FIFOs took.
+        device: Board that it was planned for, if for any.
     """
 
     schedule: Schedule
     fifos: FifoPlan
     cycles: NetworkCycles
     seconds: float
+    device: Device | None = None
+
+    @property
+    def ultra_filled(self) -> bool:
+        """Whether the bitstream of the board fills ultra RAM; nothing is in it without one."""
+        return self.device is not None and self.device.ultra_initial_contents
 
 
 def network_plan(
@@ -73,19 +81,21 @@ def network_plan(
     tell = say or Console(stderr=True, highlight=False).print
     kept = kept_plan(folder, graph)
     if kept is not None and aim == Aim():
-        tell(f"plan of {folder.schedule}")
+        board = "" if kept.device is None else f" for board {kept.device.name}"
+        tell(f"plan of {folder.schedule}{board}")
         return kept
     foldings = plan_schedule(graph, aim)
+    device = None if aim.board is None else find_device(aim.board)
     if kept is not None and _text_of(kept.schedule) == _text_of(foldings):
         tell(f"plan of {folder.schedule}")
-        return kept
+        return replace(kept, device=device)
     other = folder.schedule.exists() and not replace_saved
     tell("planned anew" + (f"; {folder.schedule} is for another aim or version" if other else ""))
     begin = perf_counter()
     with progress_bar("planning FIFOs", planning_parts(graph)) as advance:
         complete = complete_schedule(graph, foldings, progress=lambda: advance(1))
     cycles = network_cycles(graph, complete.schedule, complete.fifos.alone)
-    plan = NetworkPlan(complete.schedule, complete.fifos, cycles, perf_counter() - begin)
+    plan = NetworkPlan(complete.schedule, complete.fifos, cycles, perf_counter() - begin, device)
     if not other:
         keep_plan(folder, plan, graph)
     return plan
@@ -115,9 +125,14 @@ def kept_plan(folder: BuildFolder, graph: QGraph) -> NetworkPlan | None:
     schedule = parse_schedule(text, graph, str(folder.schedule))
     fifos, cycles = parse_plan(value, str(folder.fifos))
     try:
-        return NetworkPlan(schedule, fifos, cycles, float(value["seconds"]))
+        seconds = float(value["seconds"])
     except (KeyError, TypeError, ValueError) as error:
         raise InputFileError(f"{folder.fifos} has no seconds ({error}); remove it") from None
+    try:
+        device = None if value["device"] is None else Device(**value["device"])
+    except (KeyError, TypeError) as error:
+        raise InputFileError(f"{folder.fifos} has no device ({error}); remove it") from None
+    return NetworkPlan(schedule, fifos, cycles, seconds, device)
 
 
 def _text_of(schedule: Schedule) -> str:
@@ -131,6 +146,7 @@ def keep_plan(folder: BuildFolder, plan: NetworkPlan, graph: QGraph) -> None:
     value = {
         **_origin(graph, text),
         "seconds": round(plan.seconds, 2),
+        "device": None if plan.device is None else asdict(plan.device),
         **plan_value(plan.fifos, plan.cycles),
     }
     write_whole(folder.schedule, text)

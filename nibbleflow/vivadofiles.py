@@ -3,7 +3,7 @@
 
 from pathlib import Path
 
-from hw.devices import find_device
+from hw.devices import Device
 from hw.rtl_project import RtlProject
 from hw.vivado import vivado_design, vivado_files
 from nibbleflow.networkfiles import FILE_LIST
@@ -11,19 +11,18 @@ from nibbleflow.networkfiles import FILE_LIST
 VIVADO = "vivado"
 
 
-def write_vivado(project: RtlProject, board: str | None, folder: Path) -> None:
+def write_vivado(project: RtlProject, device: Device | None, folder: Path) -> None:
     """Write scripts, constraints, Makefile and host program into ``folder/vivado``.
 
     Args:
         project: The network in ``folder``.
-        board: Name of the board that it was planned for.
+        device: Board that it was planned for.
         folder: Folder of the top, with its list of sources.
 
     Raises:
-        PlanError: The board is unknown, or a stream is wider or longer than DMA engines move.
+        PlanError: A stream is wider or longer than DMA engines move.
     """
     sources = (folder / FILE_LIST).read_text(encoding="ascii").split()
-    device = None if board is None else find_device(board)
     files = vivado_files(vivado_design(project, sources, device))
     target = folder / VIVADO
     target.mkdir()

@@ -16,9 +16,8 @@ from hls import (
 from hls import write_network as write_hls_network
 from hw.conv import emit_conv, rtl_sources
 from hw.cores import tap_macs
-from hw.devices import find_device
 from nibbleflow.folders import BuildFolder, whole_folder
-from nibbleflow.foldings import Aim, plan_schedule, ultra_filled
+from nibbleflow.foldings import Aim, plan_schedule
 from nibbleflow.networkfiles import write_network
 from nibbleflow.nodes import choose_convs
 from nibbleflow.pictures import load_frames
@@ -78,24 +77,20 @@ def generate(
     aim = Aim(fps, board, clock_mhz, max_macs, core)
     both = rtl == hls
     whole = nodes is None
-    schedule = (
-        network_plan(folder, graph, aim, replace_saved=True).schedule
-        if whole
-        else plan_schedule(graph, aim)
-    )
+    plan = network_plan(folder, graph, aim, replace_saved=True) if whole else None
+    schedule = plan_schedule(graph, aim) if plan is None else plan.schedule
     written: list[Path] = []
     tables: tuple[Table, ...] = ()
     values: dict[str, Any] = {"digest": graph.digest}
     if both or rtl:
         with whole_folder(folder.rtl, force=force) as target:
-            if whole:
-                project = write_network(graph, schedule, ultra_filled(aim), target)
-                write_vivado(project, aim.board, target)
-                device = None if board is None else find_device(board)
+            if plan is not None:
+                project = write_network(graph, schedule, plan.ultra_filled, target)
+                write_vivado(project, plan.device, target)
                 estimate = network_estimate(
-                    graph, schedule, ultra_initial_contents=ultra_filled(aim)
+                    graph, schedule, ultra_initial_contents=plan.ultra_filled
                 )
-                tables = resource_tables(estimate, device)
+                tables = resource_tables(estimate, plan.device)
                 values["resources"] = resource_values(estimate)
             else:
                 _write_rtl(graph, chosen, schedule, target)

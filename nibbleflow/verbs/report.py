@@ -9,9 +9,9 @@ from typing import Any
 from rich.text import Text
 
 from hls import emit_network
-from hw.devices import Device, find_device
+from hw.devices import Device
 from nibbleflow.folders import BuildFolder, whole_folder
-from nibbleflow.foldings import Aim, ultra_filled
+from nibbleflow.foldings import Aim
 from nibbleflow.plans import network_plan
 from nibbleflow.progress import progress_bar
 from nibbleflow.repeat import RUN_FILE_SUFFIX
@@ -86,9 +86,9 @@ def report(
     )
     planned = planned_intervals(bundle.graph, plan.cycles, layers)
     values = summary.to_json()
-    device = None if board is None else find_device(board)
+    device = plan.device
     estimate = network_estimate(
-        bundle.graph, plan.schedule, ultra_initial_contents=ultra_filled(aim)
+        bundle.graph, plan.schedule, ultra_initial_contents=plan.ultra_filled
     )
     values["resources"] = resource_values(estimate)
     page = _page(folder, bundle, summary, network, estimate, plan.schedule.clock_hz, device)

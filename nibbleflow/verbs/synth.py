@@ -19,7 +19,7 @@ from hw.nets import port_bits
 from hw.network import Network, build_network
 from hw.packed_sources import dsp_ports
 from nibbleflow.folders import BuildFolder, write_whole
-from nibbleflow.foldings import Aim, ultra_filled
+from nibbleflow.foldings import Aim
 from nibbleflow.nodes import choose_nodes
 from nibbleflow.plans import network_plan
 from nibbleflow.progress import progress_bar
@@ -91,8 +91,8 @@ def synth(
     folder = BuildFolder.existing(build)
     graph = load_bundle(folder.bundle).graph
     aim = Aim(fps, board, clock_mhz, max_macs, core)
-    schedule = network_plan(folder, graph, aim).schedule
-    filled = ultra_filled(aim)
+    plan = network_plan(folder, graph, aim)
+    schedule, filled = plan.schedule, plan.ultra_filled
     network = build_network(graph, schedule, ultra_initial_contents=filled)
     match chosen:
         case "xcup":

@@ -11,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from nibbleflow.folders import BuildFolder, write_whole
-from nibbleflow.foldings import Aim, plan_schedule, ultra_filled
+from nibbleflow.foldings import Aim, plan_schedule
 from nibbleflow.nodes import choose_convs, choose_nodes
 from nibbleflow.pictures import load_frames
-from nibbleflow.plans import network_plan
+from nibbleflow.plans import NetworkPlan, network_plan
 from nibbleflow.progress import progress_bar
 from nibbleflow.result import Result
 from nibbleflow.verbs.quantize import KEPT_FRAMES
@@ -25,7 +25,6 @@ from quant.graph import QGraph
 from quant.hostspec import HostSpec
 from quant.nodes import Conv
 from quant.ptq.lowered import run_lowered
-from quant.schedule import Schedule
 from sim.golden import GoldenModel
 from sim.host import input_codes
 from sim.tools import require_tools
@@ -143,17 +142,17 @@ def verify(
             )
 
     @functools.cache
-    def schedule() -> Schedule:
-        return network_plan(folder, graph, aim).schedule
+    def plan() -> NetworkPlan:
+        return network_plan(folder, graph, aim)
 
     network = None
     if "rtl" in engines and nodes is None:
         network = verify_whole(
             graph,
-            schedule(),
+            plan().schedule,
             codes,
             folder.sim,
-            ultra_initial_contents=ultra_filled(aim),
+            ultra_initial_contents=plan().ultra_filled,
             seed=seed,
             replay=lambda name, number: replay("rtl", name, number),
             waves=waves,
@@ -163,7 +162,7 @@ def verify(
         with progress_bar("verifying the network in HLS", len(HLS_ENGINES)) as advance:
             verdicts += verify_hls_network(
                 graph,
-                schedule(),
+                plan().schedule,
                 codes,
                 folder.sim,
                 replay=lambda *_: (

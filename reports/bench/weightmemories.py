@@ -24,13 +24,16 @@ from hw.devices import find_device
 from hw.divisors import divisors
 from hw.estimate import memory_resources
 from hw.explore import Budget, Uses
-from hw.explore.options import NodeOption, node_options
+from hw.explore.options import cores_offered, node_options
 from hw.explore.variants import with_image, with_weight_bits
+from hw.foldings import conv_geometries
+from hw.geometry import ConvGeometry, conv_geometry
 from hw.weight_memory import weight_shape
 from quant.bundle import load_bundle
 from quant.errors import NibbleflowError
 from quant.graph import QGraph
 from quant.nodes import Conv
+from quant.schedule import MemoryStyle
 
 BITS = 4
 INTERVALS = (14_745_600, 3_686_400, 1_843_200, 921_600)
@@ -107,11 +110,17 @@ def finn_folding(layer: Layer, interval: int) -> tuple[int, int]:
 
 def block_rows(graph: QGraph) -> Iterator[dict[str, Any]]:
     """Yield per interval the block RAMs of all layers on both sides."""
-    options = {node.name: node_options(graph, node, None) for node in graph.convs}
+    foldings = {
+        node.name: conv_geometries(
+            node, graph.shapes[node.source], graph.formats[node.source], cores_offered(None)
+        )
+        for node in graph.convs
+    }
     for interval in INTERVALS:
         ours = passed = best = faster = layers = 0
         for node in graph.convs:
-            found = _cheapest_block(graph, node, options[node.name], interval)
+            fitting = [g for g in foldings[node.name] if g.interval <= interval]
+            found = min((_memory(graph, node, g, "block").bram18 for g in fitting), default=None)
             if found is None:
                 faster += 1
                 continue
@@ -151,7 +160,9 @@ def mix_rows(graph: QGraph) -> Iterator[dict[str, Any]]:
                 continue
             chosen = min(fitting, key=lambda o: budget.cost(o.uses))
             styles[str(chosen.style)] += 1
-            taken = taken.plus(_memory(graph, node, chosen))
+            shape, source = graph.shapes[node.source], graph.formats[node.source]
+            g = conv_geometry(node, shape, chosen.folding, source)
+            taken = taken.plus(_memory(graph, node, g, chosen.style))
             bits += node.weights.codes.size * BITS
         yield {
             "interval_cycles": interval,
@@ -162,18 +173,13 @@ def mix_rows(graph: QGraph) -> Iterator[dict[str, Any]]:
         }
 
 
-def _cheapest_block(
-    graph: QGraph, node: Conv, options: Sequence[NodeOption], interval: int
-) -> int | None:
-    fitting = [o for o in options if o.style == "block" and o.interval <= interval]
-    return min((_memory(graph, node, o).bram18 for o in fitting), default=None)
-
-
-def _memory(graph: QGraph, node: Conv, option: NodeOption) -> Uses:
-    bits, words = weight_shape(graph, node, option.folding)
-    match option.style:
+def _memory(graph: QGraph, node: Conv, g: ConvGeometry, style: MemoryStyle | None) -> Uses:
+    """Return the blocks of a layer's weights: one memory per place in a packed core's chain."""
+    bits, words = weight_shape(graph, node, g.folding)
+    match style:
         case "block" | "ultra":
-            return Uses.of(memory_resources(bits, words, option.style, "rom"))
+            one = memory_resources(bits // g.cascade, words, style, "rom")
+            return Uses.of(one).times(g.cascade)
         case _:
             return Uses()
 

@@ -27,7 +27,9 @@ def test_the_plan_is_kept_and_used(cli, build, tmp_path):
     kept = json.loads((build / "schedule.json").read_text())
     report = cli("report", build)
     assert report.code == 0, report.err
-    assert f"plan of {build / 'schedule.json'}" in report.err.replace("\n", "")
+    said = f"plan of {build / 'schedule.json'} for board zcu104"
+    assert said in " ".join(report.err.split())
+    assert json.loads((build / "fifos.json").read_text())["device"]["part"] == "xczu7ev"
     assert json.loads((build / "schedule.json").read_text()) == kept
 
 
@@ -103,4 +105,25 @@ def test_a_bundle_of_another_version(cli, build):
     head.write_text(json.dumps(value | {key: 99}))
     done = cli("explore", build, "--board", "zcu104")
     assert done.code == 1
-    assert "99" in done.error
+    assert re.fullmatch(
+        rf"'{re.escape(str(head))}' has bundle version 99; this program reads \d+; "
+        "update nibbleflow",
+        done.error,
+    )
+
+
+def test_front_of_bits_and_schemes(cli, tmp_path):
+    """Two variants of the demo, quantized and explored; no plan is beaten in every respect."""
+    told = tmp_path / "told.json"
+    done = cli(
+        "explore", "demo", "--variants", "w4a8-affine,w3a8-symmetric", "--board", "zcu104",
+        "--calib", "random:2", "--folder", tmp_path / "front", "--workers", 1, "--json", told,
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    values = json.loads(told.read_text())
+    plans = values["plans"]
+    assert {(p["bits"], p["scheme"]) for p in plans} == {("W4A8", "affine"), ("W3A8", "symmetric")}
+    assert best_plans(plans) == plans
+    assert len({p["fps"] for p in plans}) > 1
+    assert all(p["sqnr_db"] is not None for p in plans)
+    assert [p["fps"] for p in plans] == sorted((p["fps"] for p in plans), reverse=True)

@@ -66,8 +66,8 @@ def test_a_damaged_plan_is_refused(tmp_path):
     whole = rf"{re.escape(str(folder.fifos))} cannot be read \(Expecting .*\); remove it"
     with pytest.raises(InputFileError, match=f"^{whole}$"):
         planned(folder, SMALL)
-    del value["seconds"]
-    folder.fifos.write_text(json.dumps(value))
-    whole = rf"{re.escape(str(folder.fifos))} has no seconds \('seconds'\); remove it"
-    with pytest.raises(InputFileError, match=f"^{whole}$"):
-        planned(folder, SMALL)
+    for key in ("seconds", "device"):
+        folder.fifos.write_text(json.dumps({k: v for k, v in value.items() if k != key}))
+        whole = rf"{re.escape(str(folder.fifos))} has no {key} \('{key}'\); remove it"
+        with pytest.raises(InputFileError, match=f"^{whole}$"):
+            planned(folder, SMALL)
