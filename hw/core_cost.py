@@ -10,7 +10,7 @@ from hw.cores import core_blocks, tap_macs
 from quant.schedule import Core
 
 LUT_PER_MAC: dict[Core, float] = {
-    "plain_lut": 34.352,
+    "plain_lut": 32.352,
     "plain_dsp": 11.289,
     "outer4": 2.395,
     "pack6": 2.995,

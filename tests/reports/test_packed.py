@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from reports.bench import packed
+from reports.bench import packed, packedcores
 from reports.bench.__main__ import run_benchmark
 from reports.bench.packedcores import CORES, core_row
 from reports.bench.packedlayer import part_cells
@@ -46,10 +46,41 @@ def test_lists_are_keys_of_the_record(tmp_path, monkeypatch):
     assert "lists" not in written
     assert {name: written[name] for name in found} == found
     assert written["networks"] == [
+        {"model": "demo", "act_bits": 4},
         {"model": "yolov5n-320", "act_bits": 4},
         {"model": "yolov5n-320", "act_bits": 8},
     ]
     assert read_record(path) == record
+
+
+def test_parts_that_were_measured_are_kept(tmp_path, monkeypatch):
+    runs = []
+
+    def module(_, name, *arguments):
+        runs.append(name)
+        return {key: [] for key in ("cores", "exact", "fmax", "layer", "mix")}
+
+    monkeypatch.setattr(packed.Runner, "module", module)
+    monkeypatch.setattr(packed.Runner, "nibbleflow", lambda *_: {})
+    monkeypatch.setattr(packed, "network_row", lambda name, *_: {"model": name})
+    first = run_benchmark(packed.BENCHMARK, tmp_path)
+    assert runs == [f"reports.bench.packed{part}" for part in ("cores", "layer", "mix")]
+    assert run_benchmark(packed.BENCHMARK, tmp_path).lists == first.lists
+    assert len(runs) == 3
+    (tmp_path / "build/bench/packed" / "row-mix.json").unlink()
+    run_benchmark(packed.BENCHMARK, tmp_path)
+    assert runs[3:] == ["reports.bench.packedmix"]
+
+
+def test_speed_has_a_median_and_every_seed(tmp_path, monkeypatch):
+    rates = iter((170.0, 150.0, 160.0, 190.0, 165.0, 70.0, 72.0, 71.0, 75.0, 60.0))
+    monkeypatch.setattr(packedcores, "plain_cells", lambda *_: {"LUT4": 9, "TRELLIS_FF": 5})
+    monkeypatch.setattr(packedcores, "place_and_route", lambda *_: next(rates))
+    rows = packedcores.speed_rows(tmp_path)
+    assert [(row["seed"], row["mhz"]) for row in rows if row["name"] == "plain, pipelined"] == [
+        ("median", 165.0), ("1", 170.0), ("2", 150.0), ("3", 160.0), ("4", 190.0), ("5", 165.0),
+    ]  # fmt: skip
+    assert next(row["mhz"] for row in rows if row["name"] == "plain, one stage") == 71.0
 
 
 def test_parts_of_a_layer():
@@ -89,6 +120,20 @@ def test_results_keep_the_goals():
     assert {row["name"] for row in record.lists["exact"]} == set(CORES)
     for row in record.lists["exact"]:
         assert (row["mismatches"], row["outputs"] >= 1_000_000) == (0, True)
+    # One and a half times the plain core without a pipeline that the project began with.
+    (rate,) = (
+        row["mhz"]
+        for row in record.lists["fmax"]
+        if (row["name"], row["seed"]) == ("plain, pipelined", "median")
+    )
+    assert rate >= 154.5
+    every = next(row for row in record.lists["mix"] if row["network"] == "every layer W4A4")
+    assert every["mac_per_dsp"] >= 4.8
+    assert every["lut_per_mac"] <= 3.2
+    for row in record.lists["networks"]:
+        assert row["mismatches"] == 0
+        assert row["interval_planned"] == row["interval_counted"]
+        assert row["latency_planned"] == row["latency_counted"]
 
 
 def test_sources_of_the_harness_are_there():
