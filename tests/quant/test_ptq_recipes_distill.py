@@ -7,7 +7,7 @@ import torch
 
 from quant.floatgraph import FloatConv
 from quant.ptq.recipes import distill
-from quant.ptq.recipes.distill import cut_out, part_of, short_arithmetic
+from quant.ptq.recipes.distill import batch_of, cut_out, part_of, short_arithmetic
 from quant.ptq.recipes.latent import LatentLayer
 from quant.ptq.recipes.solution import LayerSolution, entries_of
 from quant.ptq.schemes.grouping import Grouping
@@ -81,3 +81,8 @@ def test_short_arithmetic_is_the_processors(monkeypatch):
     able["amx_bf16"] = True
     assert short_arithmetic(CPU)
     assert not short_arithmetic(torch.device("meta"))
+
+
+def test_a_step_reads_as_many_pixels_at_every_size():
+    sides = ((640, 640), (416, 416), (320, 320), (224, 224), (32, 32), (2000, 1000))
+    assert [batch_of(side) for side in sides] == [2, 5, 8, 16, 64, 1]

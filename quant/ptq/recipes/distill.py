@@ -32,6 +32,9 @@ from quant.ptq.recipes.workspace import Workspace
 Bars = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
 
 WARM_STEPS = 10
+# Pixels of a step whose number of images is not given, and most images of such a step.
+STEP_PIXELS = 2 * 640 * 640
+MOST_IMAGES = 64
 # A time limit is turned into a number of steps after so many of them.
 TIMED_STEPS = 6
 
@@ -52,7 +55,11 @@ class Training:
 
 
 class Distillation:
-    """One distillation of one network."""
+    """One distillation of one network.
+
+    Attributes:
+        batch: Images of a step.
+    """
 
     def __init__(
         self,
@@ -85,6 +92,7 @@ class Distillation:
         name_of = {result: name for name, result in network.result_of.items()}
         self._outputs = {t: name_of[t] for scale in host.outputs for t in scale}
         self._side = _crop_of(network, stage.crop)
+        self.batch = stage.batch or batch_of(self._side)
         self._short = stage.arithmetic == "auto" and short_arithmetic(network.device)
         self._losses: list[float] = []
         groups = []
@@ -207,9 +215,9 @@ class Distillation:
     def _batch(self, number: int) -> torch.Tensor:
         """Return the images of a step, float32 [N, C, h, w], cut and flipped."""
         stage, codes = self._stage, self._images.codes
-        first = number * stage.batch
+        first = number * self.batch
         cut = []
-        for place in range(first, first + stage.batch):
+        for place in range(first, first + self.batch):
             epoch, index = divmod(place, len(codes))
             order = np.random.default_rng([stage.seed, 0, epoch]).permutation(len(codes))
             rng = np.random.default_rng([stage.seed, 1, place])
@@ -260,6 +268,11 @@ def _crop_of(network: FormattedNetwork, share: float) -> tuple[int, int]:
     step = max(max(1, height // shape[1]) for shape in graph.shapes.values())
     sides = [max(step, int(side * share / step + 0.5) * step) for side in (height, width)]
     return min(sides[0], height), min(sides[1], width)
+
+
+def batch_of(side: tuple[int, int]) -> int:
+    """Return the images of a step, by height and width of what it reads, where none are given."""
+    return min(MOST_IMAGES, max(1, round(STEP_PIXELS / (side[0] * side[1]))))
 
 
 def part_of(

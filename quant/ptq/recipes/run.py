@@ -136,7 +136,7 @@ def run_recipe(
                 work = Distillation(network, host, stage, start.layers, images)
                 found, told = work.run(workspace, number, options.bars, deadline)
                 notes.append(
-                    f"distilled {told.steps} steps of {stage.batch} images; loss "
+                    f"distilled {told.steps} steps of {work.batch} images; loss "
                     f"{told.first_loss:.4g} at first, {told.last_loss:.4g} at last"
                 )
             case _:
