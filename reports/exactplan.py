@@ -4,7 +4,8 @@
 The tables count FIFOs as upper bounds and intervals of cells as if nothing ever waited. A plan is
 finished with the real depths and the exact cycles; where an edge needs more than its bound, the
 bound rises, where a cell is slower than its table says, that option goes, and the rest is solved
-again.
+again. A plan that is still too large then has other edges beyond their bounds, as every next one
+would: from the second one on, what it takes too much is kept back.
 """
 
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from dataclasses import dataclass, replace
 
 from hw.explore import Exploration, Network, NoPlan, Uses, cheapest_plan, fastest_plan, schedule_of
 from hw.explore.fifo_bounds import raised
+from hw.explore.resources import NOTHING, RESOURCE_WORDS
 from hw.explore.search import DRAINED_BITS
 from hw.fifo_depths import FifoPlan
 from hw.network_cycles import NetworkCycles, network_cycles
@@ -20,7 +22,7 @@ from quant.errors import PlanError
 from quant.schedule import Schedule
 from reports.hardware import network_estimate
 
-ROUNDS = 4
+ROUNDS = 8
 """Plans that are finished before giving up."""
 
 
@@ -35,6 +37,7 @@ class ExactPlan:
         cycles: Cycles with the throughput depths.
         uses: What it takes, estimated piece by piece.
         rounds: Plans that were finished, this one included.
+        reserved: Kept back from the board: proofs are about what it leaves.
     """
 
     exploration: Exploration
@@ -43,6 +46,7 @@ class ExactPlan:
     cycles: NetworkCycles
     uses: Uses
     rounds: int = 1
+    reserved: Uses = NOTHING
 
 
 def chosen(network: Network, interval: int | None) -> Exploration | NoPlan:
@@ -69,14 +73,14 @@ def settled_plan(
     Raises:
         PlanError: No plan fits once it is exact.
     """
+    limit = network.budget.limit
     for count in range(1, ROUNDS + 1):
         target = found.selection.interval
         exact = exact_plan(network, found, clock_hz)
-        limit = network.budget.limit
         fits = limit is None or exact.uses.within(limit)
         slow = exact.cycles.interval_cycles > target
         if fits and not slow:
-            return replace(exact, rounds=count)
+            return replace(exact, rounds=count, reserved=network.budget.reserved)
         needs = {row.key: row.throughput * row.beat_bits for row in exact.fifos.rows}
         late = frozenset(
             (name, found.selection.nodes[name])
@@ -84,11 +88,24 @@ def settled_plan(
             if cycles > target
         )
         bounds = raised(network.bounds, needs)
-        if bounds == network.bounds and not late:
+        excess = NOTHING if limit is None else exact.uses.beyond(limit)
+        known = bounds == network.bounds and not late
+        if known and not any(excess):
             break
+        budget = network.budget
+        if limit is not None and (known or count > 1):
+            counted = found.selection.uses
+            less = zip(limit, counted, excess, budget.reserved, strict=True)
+            reserved = Uses(
+                *(most - has + over if over else kept for most, has, over, kept in less)
+            )
+            budget = replace(budget, reserved=reserved)
         what = "too slow" if slow else "too large"
-        say(f"plan {count} is {what} with exact FIFOs and cycles; it is cut off and solved again")
-        network = replace(network, bounds=bounds, banned=network.banned | late)
+        say(
+            f"plan {count} is {what} with exact FIFOs and cycles; it is cut off and solved again"
+            + _kept_back(budget.reserved)
+        )
+        network = replace(network, bounds=bounds, banned=network.banned | late, budget=budget)
         again = chosen(network, interval)
         if isinstance(again, NoPlan):
             break
@@ -97,6 +114,14 @@ def settled_plan(
         f"no plan of '{network.graph.name}' fits once FIFOs and cycles are exact; ask for fewer "
         "frames per second, or for a larger board"
     )
+
+
+def _kept_back(reserved: Uses) -> str:
+    """Say what is kept back, if anything is."""
+    words = [
+        f"{count:,} {word}" for count, word in zip(reserved, RESOURCE_WORDS, strict=True) if count
+    ]
+    return f", {', '.join(words)} kept back" if words else ""
 
 
 def exact_plan(network: Network, found: Exploration, clock_hz: int) -> ExactPlan:

@@ -51,6 +51,10 @@ class Uses(NamedTuple):
         """Return ``count`` of it."""
         return Uses(*(a * count for a in self))
 
+    def beyond(self, limit: "Uses") -> "Uses":
+        """Return what exceeds ``limit``, resource by resource."""
+        return Uses(*(max(0, a - b) for a, b in zip(self, limit, strict=True)))
+
     def within(self, limit: "Uses") -> bool:
         """Whether no resource exceeds ``limit``."""
         return all(a <= b for a, b in zip(self, limit, strict=True))
@@ -66,6 +70,9 @@ RESOURCE_WORDS = (
 """What messages call the resources, by field."""
 
 
+NOTHING = Uses()
+
+
 @dataclass(frozen=True)
 class Budget:
     """What a plan may take, and what it costs.
@@ -74,11 +81,13 @@ class Budget:
         device: The board; ``None``: nothing is limited.
         fill_percent: Most of the board's lookup tables and flip-flops; routing needs the rest.
         lifted: Resource, by its place in ``Uses``, that has no limit.
+        reserved: Kept back for what tables do not count.
     """
 
     device: Device | None
     fill_percent: int = 80
     lifted: int | None = None
+    reserved: Uses = NOTHING
 
     def __post_init__(self) -> None:
         """Check the share.
@@ -97,13 +106,14 @@ class Budget:
         board = self.device
         if board is None:
             return None
-        limits = [
+        most = Uses(
             board.six_input_luts * self.fill_percent // 100,
             board.ff * self.fill_percent // 100,
             board.dsp,
             board.bram18,
             board.uram,
-        ]
+        )
+        limits = list(most.beyond(self.reserved))
         if self.lifted is not None:
             limits[self.lifted] = _NO_LIMIT
         return Uses(*limits)

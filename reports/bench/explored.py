@@ -47,6 +47,7 @@ _EXACT_FIGURES = (
     "exact_interval_cycles",
     "exact_rounds",
     *(f"exact_{key}" for key in Uses._fields),
+    *(f"kept_back_{key}" for key in Uses._fields),
 )
 
 
@@ -128,6 +129,9 @@ def _exact(network: Network, exact: ExactPlan) -> dict[str, Any]:
         "exact_interval_cycles": exact.cycles.interval_cycles,
         "exact_rounds": exact.rounds,
         **{f"exact_{key}": count for key, count in zip(Uses._fields, exact.uses, strict=True)},
+        **{
+            f"kept_back_{key}": kept for key, kept in zip(Uses._fields, exact.reserved, strict=True)
+        },
     }
 
 
