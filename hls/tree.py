@@ -80,7 +80,9 @@ def write_tree(
     stamp = str(model.config.get_config_value("Stamp"))
     for script in (folder / "build_lib.sh", folder / "hls4ml_config.yml"):
         written = script.read_text(encoding="utf-8")
-        written = written.replace(stamp, digest_of(files)[:8]).replace(str(folder), ".")
+        # YAML quotes a stamp that happens to look like a number.
+        written = written.replace(f"'{stamp}'", stamp).replace(stamp, digest_of(files)[:8])
+        written = written.replace(str(folder), ".")
         script.write_text(written, encoding="utf-8")
     log = printed.getvalue().replace(str(folder), ".")
     (folder / "hls4ml.log").write_text(log, encoding="utf-8")
