@@ -28,7 +28,7 @@ from quant.ptq.recipes.images import ImageCodes
 from quant.ptq.recipes.recipe import Recipe
 from quant.ptq.recipes.run import RunOptions, run_recipe
 from quant.ptq.recipes.sensitivity import IMAGES as SENSITIVITY_IMAGES
-from quant.ptq.recipes.sensitivity import OutputCosts
+from quant.ptq.recipes.sensitivity import LayerInputs, OutputCosts
 from quant.ptq.recipes.solution import Calibrated
 from quant.ptq.recipes.weights import save_biases, stored_network
 from quant.ptq.settings import QuantizeSettings
@@ -100,6 +100,10 @@ def quantize_weights_only(task: WeightsTask, load: Callable[[], LoadedModel]) ->
             cannot be read; nothing is left behind.
     """
     _refuse_activations(task.settings)
+    if task.settings.weight_error == "outputs" and not task.calib and not task.recipe.active:
+        raise InputFileError(
+            "--weight-error outputs weighs errors on images; name a folder with --calib"
+        )
     with whole_folder(task.output, force=task.force) as folder:
         build = BuildFolder(folder)
         imported = import_model(load(), task.outputs or None, in_float=True)
@@ -151,7 +155,9 @@ def _with_bits(graph: FloatGraph, host: HostSpec, task: WeightsTask) -> tuple[We
         )
     pictures = Pictures(task.calib, SENSITIVITY_IMAGES, (host.height, host.width))
     canvases = [normalise(canvas, host) for canvas in pictures.canvases(host)]
-    settings, note = with_bits(task.settings, OutputCosts(graph, np.stack(canvases), host))
+    settings, note = with_bits(
+        task.settings, OutputCosts(LayerInputs(graph, np.stack(canvases)), host)
+    )
     return replace(task, settings=settings), note
 
 

@@ -9,7 +9,8 @@ from typing import Literal
 from quant.errors import PlanError
 
 Core = Literal["plain_lut", "plain_dsp", "outer4", "pack6", "pack12", "w4a8"]
-MemoryStyle = Literal["auto", "distributed", "block", "ultra"]
+MemoryStyle = Literal["auto", "distributed", "block", "ultra", "external"]
+"""``external``: not on the chip; a stream brings the words of weights, over and over."""
 
 
 @dataclass(frozen=True)

@@ -100,7 +100,8 @@ def quantize(
         weight_clip: ``auto``, ``minmax`` or ``mse``.
         weight_error: What chooses levels and tables: errors of the ``weights`` alone, or weighed
             with the energy of the inputs that they meet (``outputs``); with ``weights_only``,
-            images given mean the second.
+            images given mean the second. Layerwise stages of a recipe always weigh, with their own
+            images.
         least_ratio: Memory-saving ratio (every stored bit, against FP16) that may be given up to:
             layers get more bits, those first whose rounding the outputs feel most per stored bit.
         observer: ``auto``, ``minmax``, ``percentile`` or ``mse``.

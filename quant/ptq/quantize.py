@@ -29,7 +29,7 @@ from quant.ptq.recipes.blockstages import TaskQ
 from quant.ptq.recipes.images import ImageCodes, input_codes
 from quant.ptq.recipes.recipe import RTN, Recipe
 from quant.ptq.recipes.run import RunOptions, run_recipe
-from quant.ptq.recipes.sensitivity import OutputCosts, sensitivities, sensitivity_note
+from quant.ptq.recipes.sensitivity import LayerInputs, OutputCosts, sensitivities, sensitivity_note
 from quant.ptq.recipes.solution import LayerSolution
 from quant.ptq.settings import QuantizeSettings
 from quant.ptq.steps import Step, plan_steps
@@ -108,18 +108,19 @@ def quantize(
     edges = edge_names(steps, plan.formats)
     weighed = settings.weight_error == "outputs"
     importance = input_energy(graph, images) if weighed else {}
-    costs = OutputCosts(graph, images) if store is not None else None
+    asked = store is not None or settings.least_ratio is not None
+    inputs = LayerInputs(graph, images) if asked else None
     notes: tuple[str, ...] = ()
-    if settings.least_ratio is not None:
+    if inputs is not None and settings.least_ratio is not None:
         plain = Lowering(graph, steps, plan, statistics, settings, edges, {}, importance).run()
-        felt = OutputCosts(graph, images, host)
+        felt = OutputCosts(inputs, host)
         settings, note = with_bits(settings, felt, bits_beside_weights(plain))
         notes = (note,)
     solved: Mapping[str, LayerSolution] = {}
-    if store is not None and costs is not None:
+    if inputs is not None and store is not None:
         found = run_recipe(recipe, graph, steps, host, plan, settings, store, options)
         solved = found.layers
-        most = sensitivity_note(sensitivities(steps, settings, costs))
+        most = sensitivity_note(sensitivities(steps, settings, OutputCosts(inputs)))
         notes = (*notes, most, *found.notes)
         plan = plan if found.plan is None else found.plan
     lowering = Lowering(graph, steps, plan, statistics, settings, edges, solved, importance)

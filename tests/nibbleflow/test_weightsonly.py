@@ -97,6 +97,10 @@ def test_hardware_verbs_refuse_it_in_one_line(cli, kept, verb):
             ("--scheme", "e2m1", "--weight-bits", 5),
             "scheme 'e2m1' with 5 stored bits is not available; it has 4",
         ),
+        (
+            ("--weight-error", "outputs"),
+            "--weight-error outputs weighs errors on images; name a folder with --calib",
+        ),
     ],
 )
 def test_options_that_do_not_fit_are_refused(cli, tmp_path, options, message):

@@ -168,6 +168,16 @@ def test_stages_work_on_what_lowering_makes(monkeypatch):
     assert differing < 100
 
 
+def test_rounding_to_nearest_in_front_of_training_weighs_errors_as_asked():
+    still = Distill(steps=1, batch=1, weight_rate=0.0, scale_rate=0.0)
+    found = [
+        quantized(Recipe("d", (still,)), replace(SETTINGS, scheme="e2m1-spare", weight_error=error))
+        for error in ("weights", "outputs")
+    ]
+    first, second = ([node.weights.integers() for node in f.graph.convs] for f in found)
+    assert any((a != b).any() for a, b in zip(first, second, strict=True))
+
+
 def test_the_record_names_recipe_and_steps():
     record = quantized(SHORT).record
     assert record.settings["recipe"]["name"] == "short"

@@ -11,7 +11,7 @@ import pytest
 from quant.errors import QuantizationError
 from quant.floatgraph import FloatActivation, FloatConv, FloatGraph, FloatInput
 from quant.ptq.recipes.bitbudget import Choice, bits_within, walked, with_bits
-from quant.ptq.recipes.sensitivity import OutputCosts
+from quant.ptq.recipes.sensitivity import LayerInputs, OutputCosts
 from quant.ptq.settings import LayerOverride, QuantizeSettings
 from quant.ptq.study import quantize_weights_of
 
@@ -42,7 +42,7 @@ def network():
 @pytest.fixture(scope="module")
 def costs(network):
     images = np.random.default_rng(3).normal(0, 1, (2, 3, 12, 12)).astype(np.float32)
-    return OutputCosts(network, images)
+    return OutputCosts(LayerInputs(network, images))
 
 
 def lost(costs, network, settings):

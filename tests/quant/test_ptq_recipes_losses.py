@@ -46,9 +46,8 @@ def heads(decode, seed):
 def test_equal_outputs_cost_nothing_and_nearer_ones_less(decode):
     teacher, other = heads(decode, 1), heads(decode, 2)
     spec = host(decode)
-    names = (("o",),)
     near = {"o": teacher["o"] + 0.1 * (other["o"] - teacher["o"])}
-    costs = [float(output_loss(spec, made, teacher, names)) for made in (teacher, near, other)]
+    costs = [float(output_loss(spec, made, teacher)) for made in (teacher, near, other)]
     assert abs(costs[0]) < 1e-6
     assert costs[0] < costs[1] < costs[2]
 
@@ -61,7 +60,7 @@ def test_boxes_count_by_the_teachers_confidence():
     for column in (0, 1):
         made = {"o": teacher["o"].clone()}
         made["o"][0, :4, 0, column] += 1.0
-        costs.append(float(output_loss(host("yolov5"), made, teacher, (("o",),))))
+        costs.append(float(output_loss(host("yolov5"), made, teacher)))
     assert costs[0] > 100 * costs[1] > 0.0
 
 
@@ -138,7 +137,7 @@ def test_a_stretched_scale_counts_times_its_exponential():
 @pytest.mark.parametrize("decode", ["yolov5", "yolov7", "yolox", "yolov6"])
 def test_curvature_foretells_what_small_errors_of_scores_cost(decode):
     spec, teacher = host(decode), heads(decode, 1)
-    felt = output_curvature(spec, teacher, spec.outputs)["o"]
+    felt = output_curvature(spec, teacher)["o"]
     rows = felt.reshape(2, spec.anchors_of(0), -1, 4, 4)
     boxes = rows[:, :, 3:] if decode == "yolov6" else rows[:, :, :4]
     error = 0.01 * torch.from_numpy(np.random.default_rng(3).normal(0, 1, felt.shape)).float()
@@ -146,7 +145,7 @@ def test_curvature_foretells_what_small_errors_of_scores_cost(decode):
     (split[:, :, 3:] if decode == "yolov6" else split[:, :, :4]).zero_()
     made = {"o": (teacher["o"] + error).double()}
     exact = {"o": teacher["o"].double()}
-    cost = float(output_loss(spec, made, exact, spec.outputs))
+    cost = float(output_loss(spec, made, exact))
     foretold = float((felt.double() * error.double().square()).sum())
     assert abs(cost / foretold - 1.0) < 0.02
     assert float(boxes.min()) >= 0.0 < float(boxes.max())
@@ -154,7 +153,7 @@ def test_curvature_foretells_what_small_errors_of_scores_cost(decode):
 
 def test_curvature_of_outputs_without_boxes():
     wanted = {"o": torch.tensor([[0.0, 0.0]]).reshape(1, 2, 1, 1)}
-    plain = output_curvature(host("none"), {"o": wanted["o"] + 2.0}, (("o",),))["o"]
+    plain = output_curvature(host("none"), {"o": wanted["o"] + 2.0})["o"]
     assert plain.flatten().tolist() == [0.125, 0.125]
-    logits = output_curvature(host("classify"), wanted, (("o",),))["o"]
+    logits = output_curvature(host("classify"), wanted)["o"]
     assert logits.flatten().tolist() == [0.125, 0.125]

@@ -6,7 +6,7 @@ import pytest
 
 from quant.floatgraph import FloatActivation, FloatConv, FloatGraph, FloatInput
 from quant.ptq.executor import FloatExecutor
-from quant.ptq.recipes.sensitivity import OutputCosts, sensitivities, sensitivity_note
+from quant.ptq.recipes.sensitivity import LayerInputs, OutputCosts, sensitivities, sensitivity_note
 from quant.ptq.schemes.setting import quantize_layer
 from quant.ptq.settings import QuantizeSettings
 from quant.ptq.steps import plan_steps
@@ -50,14 +50,17 @@ def test_the_prediction_is_near_what_the_outputs_lose(name):
     # The prediction leaves out the mean error, which a bias takes away; here it is small.
     measured = 10 * np.log10(np.square(exact).sum() / np.square(made - exact).sum())
     found = {
-        s.name: s for s in sensitivities(plan_steps(graph), SETTINGS, OutputCosts(graph, images()))
+        s.name: s
+        for s in sensitivities(
+            plan_steps(graph), SETTINGS, OutputCosts(LayerInputs(graph, images()))
+        )
     }
     assert abs(found[name].low_db - measured) < 1.5
 
 
 def test_edges_are_named_with_their_bits_and_cost():
     graph = network()
-    found = sensitivities(plan_steps(graph), SETTINGS, OutputCosts(graph, images()))
+    found = sensitivities(plan_steps(graph), SETTINGS, OutputCosts(LayerInputs(graph, images())))
     assert [s.low_db for s in found] == sorted(s.low_db for s in found)
     by_name = {s.name: s for s in found}
     assert (by_name["stem"].edge, by_name["inner"].edge, by_name["head"].edge) == (

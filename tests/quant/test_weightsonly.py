@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 
 from quant.bundle.layout import MemoryKind
 from quant.errors import GraphError, QuantizationError
@@ -20,22 +19,13 @@ from quant.weightsonly import (
     honest_ratio_of_shapes,
     weights_memory,
 )
-from quant.zoo.described import DescribedModel, Description
 from quant.zoo.yolov7 import yolov7_description
+from tests.quant.skeletons import skeleton
 
 
 def yolov7():
-    """YOLOv7 as trained, without memory: convolution shapes and the count of all else."""
-    value = {
-        "yaml": yolov7_description("yolov7", "training"),
-        "names": [str(n) for n in range(80)],
-        "strides": [8, 16, 32],
-        "bn_eps": 0.001,
-        "activation": "SiLU",
-    }
-    with torch.device("meta"):
-        model = DescribedModel(Description.from_json(value, "test"))
-    parameters = list(model.named_parameters())
+    """YOLOv7 as trained: convolution shapes and the count of all else."""
+    parameters = list(skeleton(yolov7_description("yolov7", "training")).named_parameters())
     shapes = [tuple(p.shape) for n, p in parameters if p.ndim == 4 and n.endswith("weight")]
     weights = sum(int(np.prod(s)) for s in shapes)
     return shapes, sum(p.numel() for _, p in parameters) - weights

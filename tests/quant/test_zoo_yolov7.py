@@ -13,9 +13,9 @@ from quant.ptq.executor import FloatExecutor
 from quant.ptq.importer import import_model
 from quant.zoo.checkpoint import read_weights
 from quant.zoo.class_names import COCO_NAMES
-from quant.zoo.described import DescribedModel, Description
 from quant.zoo.implicit import IDetect
 from quant.zoo.yolov7 import build_yolov7, load_yolov7, yolov7_description
+from tests.quant.skeletons import skeleton
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data"
 KINDS = [(v, f) for v in ("yolov7", "yolov7-tiny") for f in ("training", "deploy")]
@@ -26,19 +26,6 @@ def build(variant, form, seed=1, **more):
     return build_yolov7(
         yolov7_description(variant, form), COCO_NAMES, image_size=SIZE, seed=seed, **more
     )
-
-
-def skeleton(description):
-    """The network without memory."""
-    value = {
-        "yaml": description,
-        "names": ["x"] * description["nc"],
-        "strides": [8, 16, 32],
-        "bn_eps": 0.001,
-        "activation": "SiLU",
-    }
-    with torch.device("meta"):
-        return DescribedModel(Description.from_json(value, "test"))
 
 
 def counted(net):

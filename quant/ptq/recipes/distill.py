@@ -174,7 +174,7 @@ class Distillation:
             with self._short_numbers():
                 self._network.run(images, lambda name: self._layers[name].real(), keep)
             outputs = {t: found[name].float() for t, name in self._outputs.items()}
-            loss = output_loss(self._host, outputs, teacher, self._host.outputs)
+            loss = output_loss(self._host, outputs, teacher)
             if self._features and self._stage.feature > 0.0:
                 inner = {t: found[name].float() for t, name in self._features.items()}
                 loss = loss + self._stage.feature * feature_loss(inner, teacher)

@@ -22,6 +22,8 @@ LEAST = 1e-6
 # Places where the float network's score is lower are no detections to any threshold in use: only
 # their objectness counts.
 LEAST_CONFIDENCE = 1e-3
+# Heads whose boxes pass a sigmoid; those of the others are read as they are.
+SQUASHED_BOXES = ("yolov5", "yolov7")
 
 
 def feature_names(steps: Sequence[Step]) -> tuple[str, ...]:
@@ -57,22 +59,19 @@ def feature_loss(student: Tensors, teacher: Tensors) -> torch.Tensor:
     return torch.stack(terms).mean()
 
 
-def output_loss(
-    host: HostSpec, student: Tensors, teacher: Tensors, outputs: Sequence[Sequence[str]]
-) -> torch.Tensor:
+def output_loss(host: HostSpec, student: Tensors, teacher: Tensors) -> torch.Tensor:
     """Return the error of all outputs.
 
     Args:
         host: Says what the outputs mean.
         student: float32 [N, C, H, W] by output name.
         teacher: The same of the float network.
-        outputs: Per scale, the names of its tensors, as ``host.outputs`` orders them.
 
     Returns:
         Scalar, the mean over the scales.
     """
     terms = []
-    for scale, names in enumerate(outputs):
+    for scale, names in enumerate(host.outputs):
         made = torch.cat([student[n] for n in names], 1)
         wanted = torch.cat([teacher[n] for n in names], 1)
         match host.decode:
@@ -87,9 +86,7 @@ def output_loss(
     return torch.stack(terms).mean()
 
 
-def output_curvature(
-    host: HostSpec, teacher: Tensors, outputs: Sequence[Sequence[str]]
-) -> dict[str, torch.Tensor]:
+def output_curvature(host: HostSpec, teacher: Tensors) -> dict[str, torch.Tensor]:
     """Return what a small squared error of each output value adds to ``output_loss``, about.
 
     Half the diagonal of the second derivative where student and teacher agree; the absolute errors
@@ -98,13 +95,12 @@ def output_curvature(
     Args:
         host: Says what the outputs mean.
         teacher: float32 [N, C, H, W] by output name.
-        outputs: Per scale, the names of its tensors.
 
     Returns:
         The same shapes, >= 0.
     """
     found: dict[str, torch.Tensor] = {}
-    for scale, names in enumerate(outputs):
+    for scale, names in enumerate(host.outputs):
         wanted = torch.cat([teacher[n] for n in names], 1)
         match host.decode:
             case "yolov5" | "yolov7" | "yolox" | "yolov6":
@@ -116,7 +112,7 @@ def output_curvature(
             case "none":
                 felt = torch.ones_like(wanted) / wanted.square().sum().clamp(min=LEAST)
         parts = torch.split(felt, [teacher[n].shape[1] for n in names], 1)
-        found.update({n: part / len(outputs) for n, part in zip(names, parts, strict=True)})
+        found.update({n: part / len(host.outputs) for n, part in zip(names, parts, strict=True)})
     return found
 
 
@@ -126,50 +122,53 @@ def _fields(tensor: torch.Tensor, anchors: int) -> torch.Tensor:
     return tensor.reshape(n, anchors, rows // anchors, height, width)
 
 
-def _head_loss(host: HostSpec, made: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
+def _rows(host: HostSpec) -> tuple[slice, slice]:
+    """Return which fields of a place are its box and which its classes' scores."""
     classes = len(host.class_names)
     if host.decode == "yolov6":
-        confidence = wanted[:, :, :classes].amax(dim=2).sigmoid()
+        return slice(classes, None), slice(0, classes)
+    return slice(0, 4), slice(5, None)
+
+
+def _confidence(host: HostSpec, fields: torch.Tensor) -> torch.Tensor:
+    """Return how sure the places of a head are, [N, A, H, W] of [N, A, fields, H, W]."""
+    best = fields[:, :, _rows(host)[1]].amax(dim=2).sigmoid()
+    return best if host.decode == "yolov6" else fields[:, :, 4].sigmoid() * best
+
+
+def _head_loss(host: HostSpec, made: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
+    confidence = _confidence(host, wanted)
+    if host.decode == "yolov6":
         certain = made.new_zeros(())
     else:
-        confidence = wanted[:, :, 4].sigmoid() * wanted[:, :, 5:].amax(dim=2).sigmoid()
         certain = divergence(made[:, :, 4], wanted[:, :, 4]).sum()
     total = confidence.sum() + 1.0
     # Most places see nothing: the classes of the others alone are gathered and compared.
     counted = confidence > LEAST_CONFIDENCE
     confidence = confidence[counted]
     made, wanted = (t.permute(0, 1, 3, 4, 2)[counted] for t in (made, wanted))
-    if host.decode == "yolov6":
-        boxes, wanted_boxes = made[:, classes:], wanted[:, classes:]
-        scores, wanted_scores = made[:, :classes], wanted[:, :classes]
-    else:
-        boxes, wanted_boxes = made[:, :4], wanted[:, :4]
-        if host.decode != "yolox":
-            boxes, wanted_boxes = 2 * boxes.sigmoid(), 2 * wanted_boxes.sigmoid()
-        scores, wanted_scores = made[:, 5:], wanted[:, 5:]
-    box = (F.l1_loss(boxes, wanted_boxes, reduction="none").mean(dim=1) * confidence).sum()
-    score = (divergence(scores, wanted_scores).sum(dim=1) * confidence).sum()
-    return (BOX_WEIGHT * box + certain + score) / total
+    box, score = _rows(host)
+    boxes, wanted_boxes = made[:, box], wanted[:, box]
+    if host.decode in SQUASHED_BOXES:
+        boxes, wanted_boxes = 2 * boxes.sigmoid(), 2 * wanted_boxes.sigmoid()
+    away = F.l1_loss(boxes, wanted_boxes, reduction="none").mean(dim=1)
+    wrong = divergence(made[:, score], wanted[:, score]).sum(dim=1)
+    return (BOX_WEIGHT * (away * confidence).sum() + certain + (wrong * confidence).sum()) / total
 
 
 def _head_curvature(host: HostSpec, wanted: torch.Tensor) -> torch.Tensor:
     """Return ``output_curvature`` of one scale [N, anchors, fields, H, W]."""
-    classes = len(host.class_names)
+    confidence = _confidence(host, wanted)
+    total = confidence.sum() + 1.0
+    counted = torch.where(confidence > LEAST_CONFIDENCE, confidence, 0.0).unsqueeze(2)
     share = wanted.sigmoid()
     spread = share * (1.0 - share)
     felt = 0.5 * spread
-    if host.decode == "yolov6":
-        confidence = share[:, :, :classes].amax(dim=2)
-        boxes, scores = felt[:, :, classes:], felt[:, :, :classes]
-    else:
-        confidence = share[:, :, 4] * share[:, :, 5:].amax(dim=2)
-        boxes, scores = felt[:, :, :4], felt[:, :, 5:]
-    total = confidence.sum() + 1.0
-    counted = torch.where(confidence > LEAST_CONFIDENCE, confidence, 0.0).unsqueeze(2)
-    slopes = 2.0 * spread[:, :, :4] if host.decode in ("yolov5", "yolov7") else 1.0
-    boxes[:] = torch.ones_like(boxes) * slopes
-    boxes *= (BOX_WEIGHT / boxes.shape[2]) * counted * slopes
-    scores *= counted
+    box, score = _rows(host)
+    boxes = felt[:, :, box]
+    slopes = 2.0 * spread[:, :, box] if host.decode in SQUASHED_BOXES else torch.ones_like(boxes)
+    boxes[:] = (BOX_WEIGHT / boxes.shape[2]) * counted * slopes * slopes
+    felt[:, :, score] *= counted
     return felt / total
 
 

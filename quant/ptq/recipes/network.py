@@ -166,10 +166,3 @@ def float_parameters(
 def shaped(op: FloatConv | FloatLinear, weight: torch.Tensor) -> torch.Tensor:
     """Return an OIHW weight in the shape that ``apply_op`` takes for the layer."""
     return weight if isinstance(op, FloatConv) else weight.flatten(1)
-
-
-def pre_activation(
-    step: Step, x: torch.Tensor, parameters: tuple[torch.Tensor, torch.Tensor]
-) -> torch.Tensor:
-    """Return a layer's output before its activation, float32 [N, F, OH, OW]."""
-    return apply_op(step.op, [x], parameters)

@@ -17,7 +17,7 @@ A new kind of stage is one more frozen class in ``Stage``; whoever runs stages m
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -296,7 +296,7 @@ def _check_layerwise(kind: str, images: int, columns: int, gain: str) -> None:
 # Below the checks that making a stage runs. On YOLOv5n, weights alone at a ratio of 3.5, faster
 # weights on small crops end below the mAP that GPTQ leaves, whole images at this rate above it.
 _THOROUGH = Gptq(images=128, columns=60_000)
-_GENTLE: Mapping[str, Any] = {"batch": 0, "crop": 1.0, "reach": 1.0, "weight_rate": 2e-4}
+_GENTLE = Distill(steps=800, batch=0, crop=1.0, reach=1.0, weight_rate=2e-4)
 RECIPES: dict[str, Recipe] = {
     recipe.name: recipe
     for recipe in (
@@ -306,8 +306,8 @@ RECIPES: dict[str, Recipe] = {
         Recipe("repapq", (Gptq(), RepApq())),
         Recipe("taskq", (Gptq(), TaskQ())),
         Recipe("distill", (Nearest(), Distill())),
-        Recipe("best", (_THOROUGH, Distill(steps=800, **_GENTLE))),
-        Recipe("best-long", (_THOROUGH, Distill(steps=6000, **_GENTLE))),
+        Recipe("best", (_THOROUGH, _GENTLE)),
+        Recipe("best-long", (_THOROUGH, replace(_GENTLE, steps=6000))),
     )
 }
 RTN = RECIPES["rtn"]

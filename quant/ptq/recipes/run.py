@@ -2,7 +2,7 @@
 """Runs a recipe: stage after stage, each from what the one before found."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,9 +30,13 @@ from quant.ptq.recipes.workspace import Workspace, task_key
 from quant.ptq.schemes.setting import quantize_layer
 from quant.ptq.settings import QuantizeSettings
 from quant.ptq.steps import Step
+from quant.ptq.study import input_energy
 
 Floats = npt.NDArray[np.float64]
 Bars = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
+
+# Images that weigh the errors of weights where no layerwise stage does.
+ENERGY_IMAGES = 16
 
 
 def no_bars(what: str, total: int) -> AbstractContextManager[Callable[[int], None]]:
@@ -109,7 +113,7 @@ def run_recipe(
     words = [repr(plan), options.device, f"{torch.get_num_threads()} threads", torch.__version__]
     words.append(repr(blocks))
     workspace = Workspace(options.folder, task_key(graph, images.codes, facts, words))
-    tasks = _Tasks(graph, steps, plan, settings)
+    tasks = _Tasks(graph, steps, plan, settings, images)
     found: Calibrated | None = None
     notes: list[str] = []
     for number, stage in enumerate(recipe.active):
@@ -163,7 +167,9 @@ class _Tasks:
         steps: tuple[Step, ...],
         plan: FormatPlan | None,
         settings: QuantizeSettings,
+        images: ImageCodes,
     ) -> None:
+        self._graph, self._images = graph, images
         self._steps = {s.name: s for s in steps if isinstance(s.op, FloatConv | FloatLinear)}
         self._edges = edge_names(steps, {s.name for s in steps})
         self._name_of = {s.result: s.name for s in steps}
@@ -185,12 +191,17 @@ class _Tasks:
     def nearest(self) -> dict[str, LayerSolution]:
         """Return every layer rounded to nearest, with its float bias."""
         found = {}
+        importance: Mapping[str, Floats] = {}
+        if self._settings.weight_error == "outputs":
+            few = self._images.real(self._images.codes[:ENERGY_IMAGES])
+            importance = input_energy(self._graph, few)
         for name, step in self._steps.items():
             op = step.op
             if isinstance(op, FloatConv | FloatLinear):
                 bias = op.bias.astype(np.float64)
                 task = self.of(name, bias)
                 weight = op.weight if isinstance(op, FloatConv) else op.weight[:, :, None, None]
-                layer = quantize_layer(weight, task.setting, least_scale=task.least_scale)
+                counts = importance.get(name)
+                layer = quantize_layer(weight, task.setting, counts, task.least_scale)
                 found[name] = LayerSolution(layer.weights, bias)
         return found

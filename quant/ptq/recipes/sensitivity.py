@@ -57,35 +57,57 @@ class Sensitivity:
     extra_kib: float
 
 
-class OutputCosts:
-    """What the outputs lose when one layer's weights are rounded."""
+class LayerInputs:
+    """Second moments of what every layer reads in the float network, on a few images.
 
-    def __init__(
-        self, graph: FloatGraph, images: npt.NDArray[np.float32], host: HostSpec | None = None
-    ) -> None:
-        """Measure the network's inner tensors.
+    Attributes:
+        graph: The float network.
+        images: float32 [N, C, H, W], normalised.
+        weights: float32 OIHW by layer.
+        moments: By layer.
+    """
+
+    def __init__(self, graph: FloatGraph, images: npt.NDArray[np.float32]) -> None:
+        """Run the network.
 
         Args:
             graph: The float network.
             images: float32 [N, C, H, W], normalised; the first few are read.
-            host: Says what the outputs mean: with it a loss is that of distillation, which knows
-                boxes and scores; without it the outputs' noise relative to their energy.
         """
-        few = images[:IMAGES]
+        self.graph, self.images = graph, images[:IMAGES]
         layers = {op.name: op for op in graph.ops if isinstance(op, FloatConv | FloatLinear)}
         self.weights = {
             name: op.weight if isinstance(op, FloatConv) else op.weight[:, :, None, None]
             for name, op in layers.items()
         }
-        felt = None if host is None else partial(output_curvature, host, outputs=host.outputs)
-        self._importance = output_importance(graph, set(layers), few, felt)
-        self._pixels = {name: graph.shapes[name][1] * graph.shapes[name][2] for name in layers}
         sums = {
-            name: MomentSums(op, COLUMNS, len(few), number)
+            name: MomentSums(op, COLUMNS, len(self.images), number)
             for number, (name, op) in enumerate(layers.items())
         }
-        _count(graph, layers, sums, few)
-        self._moments = {name: each.moments() for name, each in sums.items()}
+        _count(graph, layers, sums, self.images)
+        self.moments = {name: each.moments() for name, each in sums.items()}
+
+
+class OutputCosts:
+    """What the outputs lose when one layer's weights are rounded.
+
+    Attributes:
+        weights: float32 OIHW by layer.
+    """
+
+    def __init__(self, inputs: LayerInputs, host: HostSpec | None = None) -> None:
+        """Measure what errors inside the network do to its outputs.
+
+        Args:
+            inputs: Of the network's layers.
+            host: Says what the outputs mean: with it a loss is that of distillation, which knows
+                boxes and scores; without it the outputs' noise relative to their energy.
+        """
+        graph = inputs.graph
+        self.weights, self._moments = inputs.weights, inputs.moments
+        felt = None if host is None else partial(output_curvature, host)
+        self._importance = output_importance(graph, set(self.weights), inputs.images, felt)
+        self._pixels = {n: graph.shapes[n][1] * graph.shapes[n][2] for n in self.weights}
 
     def of(self, name: str, weights: Weights) -> float:
         """Return what the outputs lose by one rounded layer."""
