@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What multiply-accumulate cores are made of: pixels and columns of a tap, blocks, cycles."""
 
+from collections.abc import Iterable
+
 from quant.schedule import Core
 
 PLAIN_CORES: tuple[Core, ...] = ("plain_lut", "plain_dsp")
@@ -27,6 +29,11 @@ MACS_PER_BLOCK: dict[Core, int] = {
     "w4a8": 3,
 }
 """Products of one DSP block and cycle; 0: products in logic."""
+
+
+def densest_macs(cores: Iterable[Core]) -> int:
+    """Return the products of one DSP block and cycle with the densest of ``cores``, at least 1."""
+    return max([1, *(MACS_PER_BLOCK[core] for core in cores)])
 
 
 def tap_columns(core: Core) -> int:

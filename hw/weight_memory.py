@@ -2,10 +2,10 @@
 """Memory style of every weight memory: logic, block RAM or ultra RAM."""
 
 from hw.conv_cell import linear_as_conv
-from hw.cores import tap_columns
+from hw.conv_contents import conv_parameters
 from hw.devices import URAM_DEPTH, URAM_WIDTH, Device
+from hw.estimate import convolution
 from hw.geometry import conv_geometry
-from hw.packed_memories import operand_bits
 from quant.graph import QGraph
 from quant.nodes import Conv, Linear
 from quant.schedule import Folding, MemoryStyle
@@ -24,11 +24,9 @@ def weight_shape(graph: QGraph, node: Conv | Linear, folding: Folding) -> tuple[
     """Return the bits of a word and the words of the weight memory of ``node``."""
     in_shape = graph.shapes[node.source]
     conv = node if isinstance(node, Conv) else linear_as_conv(node, in_shape)
-    g = conv_geometry(conv, in_shape, folding, graph.formats[node.source])
-    words = g.output_folds * g.fold_taps
-    if g.packed:
-        return g.pe * g.simd * tap_columns(g.core) * operand_bits(conv), words
-    return g.pe * g.simd * node.weights.bits, words
+    source = graph.formats[node.source]
+    geometry = conv_geometry(conv, in_shape, folding, source)
+    return convolution.weight_shape(conv_parameters(conv, source, geometry))
 
 
 def weight_styles(

@@ -9,7 +9,7 @@ import numpy as np
 from rich.table import Table
 
 from hw.core_choice import cores_left
-from hw.cores import MACS_PER_BLOCK, PACKED_CORES
+from hw.cores import PACKED_CORES, densest_macs
 from hw.divisors import divisors
 from hw.geometry import built_cores
 from hw.packing import LaneProof
@@ -115,10 +115,19 @@ def possible_cores(
         if isinstance(op, FloatConv):
             node = _bare_conv(op, weights[op.name])
             for bits, found in zip(act_bits, layers, strict=True):
-                source = TensorFormat.plain(bits, 1.0, 0, op.weight.shape[1] * op.groups)
-                left = _proved(cores_left(node, source, _simd(node.weights)))
-                found.append((float_macs_of(graph, op), left))
+                found.append((float_macs_of(graph, op), layer_cores(node, bits)))
     return [(_counted(found), _mac_per_dsp(found)) for found in layers]
+
+
+def layer_cores(node: Conv, act_bits: int) -> list[Core]:
+    """Return the packed cores whose proof holds for a layer, whatever its own activations are.
+
+    Args:
+        node: The convolution; its weights, stride, padding and groups count.
+        act_bits: Width of plain activations.
+    """
+    source = TensorFormat.plain(act_bits, 1.0, 0, node.weights.shape[1] * node.groups)
+    return _proved(cores_left(node, source, _simd(node.weights)))
 
 
 def _bare_conv(op: FloatConv, weights: Weights) -> Conv:
@@ -161,7 +170,5 @@ def _counted(layers: Sequence[tuple[int, list[Core]]]) -> dict[Core, int]:
 
 def _mac_per_dsp(layers: Sequence[tuple[int, list[Core]]]) -> float:
     """Return products per block and cycle of layers, given as products and cores."""
-    blocks = sum(
-        count / max([1, *(MACS_PER_BLOCK[core] for core in left)]) for count, left in layers
-    )
+    blocks = sum(count / densest_macs(left) for count, left in layers)
     return sum(count for count, _ in layers) / blocks

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from hw.explore import Exploration, Network, NoPlan, Uses, cheapest_plan, fastest_plan, schedule_of
 from hw.explore.fifo_bounds import raised
-from hw.explore.resources import NOTHING, RESOURCE_WORDS
+from hw.explore.resources import NOTHING
 from hw.explore.search import DRAINED_BITS
 from hw.fifo_depths import FifoPlan
 from hw.network_cycles import NetworkCycles, network_cycles
@@ -94,16 +94,13 @@ def settled_plan(
             break
         budget = network.budget
         if limit is not None and (known or count > 1):
-            counted = found.selection.uses
-            less = zip(limit, counted, excess, budget.reserved, strict=True)
-            reserved = Uses(
-                *(most - has + over if over else kept for most, has, over, kept in less)
-            )
+            reserved = _reserved(limit, found.selection.uses, excess, budget.reserved)
             budget = replace(budget, reserved=reserved)
         what = "too slow" if slow else "too large"
+        kept = f", {budget.reserved} kept back" if any(budget.reserved) else ""
         say(
             f"plan {count} is {what} with exact FIFOs and cycles; it is cut off and solved again"
-            + _kept_back(budget.reserved)
+            f"{kept}"
         )
         network = replace(network, bounds=bounds, banned=network.banned | late, budget=budget)
         again = chosen(network, interval)
@@ -116,12 +113,17 @@ def settled_plan(
     )
 
 
-def _kept_back(reserved: Uses) -> str:
-    """Say what is kept back, if anything is."""
-    words = [
-        f"{count:,} {word}" for count, word in zip(reserved, RESOURCE_WORDS, strict=True) if count
-    ]
-    return f", {', '.join(words)} kept back" if words else ""
+def _reserved(limit: Uses, counted: Uses, excess: Uses, before: Uses) -> Uses:
+    """Return what to keep back so that the tables count less than now by what is too much.
+
+    Args:
+        limit: Of the whole board.
+        counted: What the tables count of a plan.
+        excess: What it takes beyond ``limit`` once it is exact.
+        before: What was kept back from it.
+    """
+    each = zip(limit, counted, excess, before, strict=True)
+    return Uses(*(most - has + over if over else kept for most, has, over, kept in each))
 
 
 def exact_plan(network: Network, found: Exploration, clock_hz: int) -> ExactPlan:

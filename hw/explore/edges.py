@@ -10,7 +10,7 @@ from hw.edges import FifoStyle, fifo_style
 from hw.estimate import module_resources
 from hw.explore.fifo_bounds import Edge
 from hw.explore.options import NodeOption
-from hw.explore.resources import Uses
+from hw.explore.resources import NOTHING, Uses
 from quant.graph import QGraph
 from quant.nodes import Output, sources_of
 
@@ -39,7 +39,7 @@ class FifoOption:
     uses: Uses
 
 
-WIRE = FifoOption("shift", 0, Uses())
+WIRE = FifoOption("shift", 0, NOTHING)
 """No FIFO at all."""
 
 

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from hw.explore.edges import EdgeTable
 from hw.explore.options import NodeOption
 from hw.explore.problem import Problem
-from hw.explore.resources import Budget, Uses
+from hw.explore.resources import NOTHING, Budget, Uses
 
 Banned = Collection[tuple[str, NodeOption]]
 """Options that a finished plan showed to be slower than their table says."""
@@ -127,7 +127,7 @@ class Reduction:
         return np.array(uses, np.int64)
 
     def _nothing(self, lanes: Sequence[int]) -> Counts:
-        return np.zeros((len(lanes), len(lanes), self._counts([Uses()]).shape[1]), np.int64)
+        return np.zeros((len(lanes), len(lanes), self._counts([NOTHING]).shape[1]), np.int64)
 
     def _dearer_before(self, name: str, lanes: Sequence[int]) -> Counts:
         """Return the most that inputs of lanes a can take more than of lanes b, [a, b, ...]."""
@@ -154,10 +154,10 @@ class Reduction:
         far = sorted({pair[1 if behind else 0] for pair in edge.converters})
         if not far:
             return self._nothing(lanes)
-        none = Uses()
+        found = edge.converters
         prices = np.array(
             [
-                self._counts([edge.converters.get((n, m) if behind else (m, n), none) for m in far])
+                self._counts([found.get((n, m) if behind else (m, n), NOTHING) for m in far])
                 for n in lanes
             ]
         )

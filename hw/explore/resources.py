@@ -59,6 +59,14 @@ class Uses(NamedTuple):
         """Whether no resource exceeds ``limit``."""
         return all(a <= b for a, b in zip(self, limit, strict=True))
 
+    def __str__(self) -> str:
+        """Say what it takes, as ``12 DSP blocks, 3 ultra RAMs``; empty when it is nothing."""
+        words = zip(self, RESOURCE_WORDS, strict=True)
+        return ", ".join(f"{count:,} {word}" for count, word in words if count)
+
+
+NOTHING = Uses()
+"""What a wire takes."""
 
 RESOURCE_WORDS = (
     "lookup tables",
@@ -68,9 +76,6 @@ RESOURCE_WORDS = (
     "ultra RAMs",
 )
 """What messages call the resources, by field."""
-
-
-NOTHING = Uses()
 
 
 @dataclass(frozen=True)

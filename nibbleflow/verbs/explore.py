@@ -21,17 +21,16 @@ from hw.explore import (
     shortages,
 )
 from hw.explore.search import bandwidth_interval
-from nibbleflow.exploration import finish
 from nibbleflow.folders import BuildFolder, write_whole
 from nibbleflow.foldings import Aim
 from nibbleflow.fronts import best_plans, budget_of, front_tasks, plan_values
-from nibbleflow.plans import keep_plan
+from nibbleflow.plans import NetworkPlan, keep_plan
 from nibbleflow.progress import progress_bar
 from nibbleflow.result import Result
 from nibbleflow.sweep import run_sweep
 from quant.bundle import load_bundle
 from quant.errors import InputFileError, PlanError
-from reports.exactplan import chosen
+from reports.exactplan import ExactPlan, chosen, settled_plan
 
 FIFO_NOTE = "FIFOs as upper bounds"
 COST = "the sum of the shares of all resources"
@@ -130,16 +129,20 @@ def _one(folder: BuildFolder, aim: Aim, fill: int, begin: float, begin_cpu: floa
     if isinstance(found, NoPlan):
         raise PlanError(_nothing(network, found, interval, clock_hz, aim))
     tell = Console(stderr=True, highlight=False).print
-    done = finish(network, found, interval, clock_hz, tell)
-    keep_plan(folder, done.plan, graph)
-    exploration = done.exploration
-    values = plan_values(exploration, done.uses, bundle, clock_hz, str(folder.path))
-    cycles = done.plan.cycles.interval_cycles
+    begin_exact = perf_counter()
+    exact = settled_plan(network, found, interval, clock_hz, tell)
+    plan = NetworkPlan(
+        exact.schedule, exact.fifos, exact.cycles, perf_counter() - begin_exact, budget.device
+    )
+    keep_plan(folder, plan, graph)
+    exploration = exact.exploration
+    values = plan_values(exploration, exact.uses, bundle, clock_hz, str(folder.path))
+    cycles = plan.cycles.interval_cycles
     values |= {"interval_cycles": cycles, "fps": clock_hz / cycles}
-    lines = _proofs(exploration, clock_hz)
+    lines = _proofs(exact, clock_hz)
     lines.append(
         f"solved in {seconds:.1f} s, with exact FIFOs and cycles {perf_counter() - begin:.1f} s"
-        + (f" and {done.rounds} plans" if done.rounds > 1 else "")
+        + (f" and {exact.rounds} plans" if exact.rounds > 1 else "")
         + f"; kept in {folder.schedule}: generate and verify use it"
     )
     result = {
@@ -149,9 +152,10 @@ def _one(folder: BuildFolder, aim: Aim, fill: int, begin: float, begin_cpu: floa
         "optimal": exploration.optimal,
         "seconds": round(seconds, 2),
         "cpu_seconds": round(cpu_seconds, 2),
-        "rounds": done.rounds,
+        "rounds": exact.rounds,
+        "kept_back": exact.reserved._asdict(),
     }
-    shares = _budget_table(done.uses, budget)
+    shares = _budget_table(exact.uses, budget)
     return Result(
         "explore", result, (_plan_table([values], "estimated"), shares, Text("\n".join(lines)))
     )
@@ -171,9 +175,15 @@ def _bound(found: Exploration, clock_hz: int) -> dict[str, float]:
     }
 
 
-def _proofs(found: Exploration, clock_hz: int) -> list[str]:
+def _proofs(exact: ExactPlan, clock_hz: int) -> list[str]:
     """Return what is proved, in sentences; all of it for the cost tables and the FIFO bounds."""
     lines = []
+    if any(exact.reserved):
+        lines.append(
+            f"kept back from the board, since exact plans take more than the tables count: "
+            f"{exact.reserved}; what is proved is proved of the rest"
+        )
+    found = exact.exploration
     interval = found.selection.interval
     if found.aim == "fastest":
         lines.append(

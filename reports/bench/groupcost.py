@@ -22,11 +22,9 @@ import numpy as np
 import numpy.typing as npt
 
 from hw.conv_cell import conv_cell
-from hw.core_choice import cores_left
-from hw.cores import MACS_PER_BLOCK
+from hw.cores import densest_macs
 from hw.estimate.primitives import Resources
 from hw.geometry import conv_geometry
-from hw.packing import LaneProof
 from quant.memory import weight_bits
 from quant.ptq.weightquant import LayerGroups, Rounding, SchemeName
 from quant.samples import sample_conv
@@ -34,6 +32,7 @@ from quant.schedule import Core, Folding
 from quant.weights import Granularity, Weights
 from reports.bench.granularity import SCHEMES
 from reports.cellsynth import synthesise_cells
+from reports.cores import layer_cores
 
 CHANNELS, CELL_CHANNELS = 64, 8
 PICTURE = 8, 8
@@ -63,7 +62,8 @@ def pair_row(scheme: SchemeName, granularity: Granularity) -> dict[str, Any]:
     logic, whole, without_decoding, without_factors = synthesised(
         (cell, "plain_lut"), (cell, "plain_dsp"), (plain, "plain_dsp"), (bare, "plain_dsp")
     )
-    narrow, wide = possible_cores(weights, 4), possible_cores(weights, 8)
+    layer, _ = sample_conv(1, CHANNELS, CHANNELS, weights=weights)
+    narrow, wide = layer_cores(layer, 4), layer_cores(layer, 8)
     return {
         "scheme": str(scheme),
         "granularity": str(granularity),
@@ -85,9 +85,9 @@ def pair_row(scheme: SchemeName, granularity: Granularity) -> dict[str, Any]:
         "cycles_per_pixel": geometry.window_cycles,
         "latency_cycles": geometry.latency,
         "cores_a4": ", ".join(narrow),
-        "mac_per_dsp_a4": densest(narrow),
+        "mac_per_dsp_a4": densest_macs(narrow),
         "cores_a8": ", ".join(wide),
-        "mac_per_dsp_a8": densest(wide),
+        "mac_per_dsp_a8": densest_macs(wide),
     }
 
 
@@ -127,19 +127,6 @@ def synthesised(*wanted: tuple[Weights, Core]) -> list[Resources]:
         cells.append(conv_cell(node, shape, source, folding, f"c{number}_"))
     with tempfile.TemporaryDirectory(prefix="nibbleflow-yosys-") as folder:
         return synthesise_cells(Path(folder), cells)
-
-
-def possible_cores(weights: Weights, act_bits: int) -> list[Core]:
-    """Return the packed cores whose proof holds for a 3x3 layer of stride 1 with these weights."""
-    filters, channels, _, _ = weights.shape
-    node, source = sample_conv(1, channels, filters, act_bits=act_bits, weights=weights)
-    left = cores_left(node, source, channels)
-    return [core for core, proof in left.items() if isinstance(proof, LaneProof)]
-
-
-def densest(cores: Sequence[Core]) -> int:
-    """Return the products per DSP block and cycle of the densest core, 1 without a packed one."""
-    return max([1, *(MACS_PER_BLOCK[core] for core in cores)])
 
 
 if __name__ == "__main__":

@@ -31,32 +31,32 @@ def run(runner: Runner) -> dict[str, list[Row]]:
 
 def _network(found: Json) -> Row:
     """Return the sums of the demo network, weight memories by shape on both sides."""
-    row: Row = {
+    return {
         "model": "demo",
         "macs_per_cycle": MACS,
         "distinct_cells": len(found["cells"]),
         "cells": sum(len(cell["owners"]) for cell in found["cells"]),
+        **_used(found, "ff", "dsp", "bram18", "uram"),
     }
-    for key in ("estimated", "counted"):
-        used = found[key]
-        row[f"lut_{key}"] = used["lut"] + used["lutram_luts"]
-        for name in ("ff", "dsp", "bram18", "uram"):
-            row[f"{name}_{key}"] = used[name]
-    return row
 
 
 def _cell(found: Json) -> Row:
-    row: Row = {
+    return {
         "cell": found["owners"][0],
         "module": found["module"],
         "times": len(found["owners"]),
         "basis": found["basis"],
+        **_used(found, "ff", "dsp", "bram18"),
     }
+
+
+def _used(found: Json, *names: str) -> Row:
+    """Return lookup tables, those of memories included, and ``names``: estimated, then counted."""
+    row: Row = {}
     for key in ("estimated", "counted"):
         used = found[key]
         row[f"lut_{key}"] = used["lut"] + used["lutram_luts"]
-        for name in ("ff", "dsp", "bram18"):
-            row[f"{name}_{key}"] = used[name]
+        row |= {f"{name}_{key}": used[name] for name in names}
     return row
 
 

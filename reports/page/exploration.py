@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from hw.estimate import BASIS
+from hw.explore import Uses
 from quant.errors import InputFileError
 from reports.figures import render
 from reports.page.blocks import (
@@ -75,6 +76,10 @@ def _facts(record: Json) -> Facts:
             ("found", speed),
             ("bound", f"{bound['fps']:,.1f} frames per second, cost {bound['cost']:.4f} or more"),
         ]
+    # A front counts by the tables alone.
+    kept_back = Uses(**record.get("kept_back", {}))
+    if any(kept_back):
+        facts.append(("kept back", f"{kept_back}; what is proved is proved of the rest"))
     return Facts((*facts, ("time", f"{record['seconds']:,.1f} s")))
 
 

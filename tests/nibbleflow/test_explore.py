@@ -3,12 +3,17 @@
 
 import json
 import re
+from dataclasses import replace
+from importlib import import_module
 
 import pytest
 
+from hw.explore import Uses
 from nibbleflow.fronts import best_plans
+from reports.exactplan import settled_plan
 
 pytest.importorskip("ortools", reason="OR-tools is not installed")
+verb = import_module("nibbleflow.verbs.explore")
 
 
 def test_the_plan_is_kept_and_used(cli, build, tmp_path):
@@ -31,6 +36,22 @@ def test_the_plan_is_kept_and_used(cli, build, tmp_path):
     assert said in " ".join(report.err.split())
     assert json.loads((build / "fifos.json").read_text())["device"]["part"] == "xczu7ev"
     assert json.loads((build / "schedule.json").read_text()) == kept
+
+
+def test_what_is_kept_back_is_told(cli, build, tmp_path, monkeypatch):
+    def kept_back(*given):
+        return replace(settled_plan(*given), reserved=Uses(lut=1200, bram18=42))
+
+    monkeypatch.setattr(verb, "settled_plan", kept_back)
+    told = tmp_path / "told.json"
+    done = cli("explore", build, "--fps", 60, "--board", "zcu104", "--json", told)
+    assert done.code == 0, done.err
+    assert (
+        "kept back from the board, since exact plans take more than the tables count: "
+        "1,200 lookup tables, 42 block RAMs of 18 Kibit; what is proved is proved of the rest"
+    ) in " ".join(done.out.split())
+    kept = {"lut": 1200, "ff": 0, "dsp": 0, "bram18": 42, "uram": 0}
+    assert json.loads(told.read_text())["kept_back"] == kept
 
 
 def figures(fps, lut, sqnr):

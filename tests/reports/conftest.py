@@ -182,7 +182,7 @@ def page_input():
         explored_plan={
             "digest": graph.digest, "board": HOSTILE, "objective": "the shortest interval",
             "optimal": True, "seconds": 1.0, "bound": {"fps": 900.0, "cost": 0.5},
-            "plans": [{"fps": 880.0}],
+            "plans": [{"fps": 880.0}], "kept_back": {"lut": 0, "bram18": 1042},
         },
         explored_front={
             "digest": graph.digest, "board": HOSTILE, "objective": "cost",

@@ -6,10 +6,8 @@ import sys
 from types import SimpleNamespace
 
 import pytest
-import torch
 
 from quant.errors import ToolError
-from quant.zoo.described import DescribedModel, Description
 from quant.zoo.yolov7 import yolov7_description
 from reports.bench import gptqsize, yolov7
 from reports.bench.gptqcost import main as gptqcost
@@ -17,20 +15,13 @@ from reports.bench.gptqcost import measure
 from reports.bench.runner import Runner
 from reports.bench.yolov7grid import main as yolov7grid
 from reports.bench.yolov7grid import trained_counts
+from tests.quant.skeletons import skeleton
 
 
 @pytest.fixture(scope="module")
 def trained():
-    """Counts of YOLOv7 as trained, without memory for its weights."""
-    value = {
-        "yaml": yolov7_description("yolov7", "training"),
-        "names": [str(n) for n in range(80)],
-        "strides": [8, 16, 32],
-        "bn_eps": 0.001,
-        "activation": "SiLU",
-    }
-    with torch.device("meta"):
-        module = DescribedModel(Description.from_json(value, "test"))
+    """Counts of YOLOv7 as trained."""
+    module = skeleton(yolov7_description("yolov7", "training"))
     return trained_counts(SimpleNamespace(module=module))
 
 
