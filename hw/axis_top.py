@@ -1,20 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
 """One cell as a module with AXI4-Stream ports: what a bench drives when it tests the cell alone."""
 
-from hw.cell import Cell, Stream
+from hw.cell import Cell
 from hw.instance import instance_text
+from hw.nets import axis_ports, packed, port_bits
 
-# Ports that a core has besides clock, reset and its streams; the top leaves them open.
-_OPEN_PORTS = {"nf_conv": "m_end_o"}
+# Outputs that a core has besides its streams; the top leaves them open.
+_OPEN_PORTS = {"nf_conv": ("m_end_o", "w_ready_o")}
+
+WEIGHT_PORT = "s_axis_weights_0"
+"""Prefix of the stream of weights, of a cell that takes them from outside."""
 
 
 def axis_top(cell: Cell, name: str) -> str:
     """Return the text of module ``name``: one instance of ``cell`` with AXI4-Stream ports.
 
     Ports: ``ap_clk``, ``ap_rst_n``, ``s_axis_<k>_*`` for every input of the cell and
-    ``m_axis_0_*``, padded to whole bytes; ``m_axis_0_tlast`` is on the last beat of a frame. Frames
-    are counted: ``s_axis_<k>_tlast`` is ignored. The simulation finds ``cell.files`` in its
-    working folder.
+    ``m_axis_0_*``, padded to whole bytes, and ``s_axis_weights_0_*`` for words of weights that come
+    from outside; ``m_axis_0_tlast`` is on the last beat of a frame. Frames are counted: ``tlast``
+    of inputs is ignored. The simulation finds ``cell.files`` in its working folder.
 
     Args:
         cell: The cell.
@@ -23,33 +27,33 @@ def axis_top(cell: Cell, name: str) -> str:
     inputs, output = range(len(cell.inputs)), cell.output
     ports = ["input  wire logic ap_clk", "input  wire logic ap_rst_n"]
     for k in inputs:
-        ports += [
-            f"input  wire logic [{_port_bits(cell.inputs[k]) - 1}:0] s_axis_{k}_tdata",
-            f"input  wire logic s_axis_{k}_tvalid",
-            f"output logic s_axis_{k}_tready",
-            f"input  wire logic s_axis_{k}_tlast",
-        ]
-    ports += [
-        f"output logic [{_port_bits(output) - 1}:0] m_axis_0_tdata",
-        "output logic m_axis_0_tvalid",
-        "input  wire logic m_axis_0_tready",
-        "output logic m_axis_0_tlast",
-    ]
+        ports += axis_ports(f"s_axis_{k}", port_bits(cell.inputs[k]), master=False)
+    words = cell.streamed
+    if words is not None:
+        ports += axis_ports(WEIGHT_PORT, 8 * words.words.shape[1], master=False)
+    ports += axis_ports("m_axis_0", port_bits(output), master=True)
     codes = [f"s_axis_{k}_tdata[{cell.inputs[k].beat_bits - 1}:0]" for k in inputs]
     wires = {
         "clk_i": "ap_clk",
         "rst_ni": "ap_rst_n",
-        "s_data_i": _packed(codes),
-        "s_valid_i": _packed([f"s_axis_{k}_tvalid" for k in inputs]),
-        "s_ready_o": _packed([f"s_axis_{k}_tready" for k in inputs]),
+        "s_data_i": packed(codes),
+        "s_valid_i": packed([f"s_axis_{k}_tvalid" for k in inputs]),
+        "s_ready_o": packed([f"s_axis_{k}_tready" for k in inputs]),
         "m_data_o": "codes",
         "m_valid_o": "m_axis_0_tvalid",
         "m_ready_i": "m_axis_0_tready",
     }
     declarations = [f"  logic [{output.beat_bits - 1}:0] codes;"]
-    if cell.module in _OPEN_PORTS:
-        declarations.append("  logic unused_output;")
-        wires[_OPEN_PORTS[cell.module]] = "unused_output"
+    if words is not None:
+        wires |= {
+            "w_data_i": f"{WEIGHT_PORT}_tdata[{words.bits - 1}:0]",
+            "w_valid_i": f"{WEIGHT_PORT}_tvalid",
+            "w_ready_o": f"{WEIGHT_PORT}_tready",
+        }
+    for port in _OPEN_PORTS.get(cell.module, ()):
+        if port not in wires:
+            declarations.append(f"  logic unused_{port};")
+            wires[port] = f"unused_{port}"
     end_wires = {
         "clk_i": "ap_clk",
         "rst_ni": "ap_rst_n",
@@ -57,13 +61,14 @@ def axis_top(cell: Cell, name: str) -> str:
         "ready_i": "m_axis_0_tready",
         "last_o": "m_axis_0_tlast",
     }
-    unused = ", ".join(f"s_axis_{k}_tdata, s_axis_{k}_tlast" for k in inputs)
+    taken = [f"s_axis_{k}" for k in inputs] + ([] if words is None else [WEIGHT_PORT])
+    unused = ", ".join(f"{port}_tdata, {port}_tlast" for port in taken)
     body = "\n\n".join(
         (
             "\n".join(declarations),
             instance_text(cell.module, "u_cell", cell.parameters, wires),
             instance_text("nf_axis_end", "u_end", {"Beats": output.beats}, end_wires),
-            f"  assign m_axis_0_tdata = {_port_bits(output)}'(codes);",
+            f"  assign m_axis_0_tdata = {port_bits(output)}'(codes);",
             f"  logic unused_input;\n  assign unused_input = ^{{{unused}}};",
         )
     )
@@ -81,13 +86,3 @@ endmodule
 
 `default_nettype wire
 """
-
-
-def _port_bits(stream: Stream) -> int:
-    """Return the bits of tdata: a beat rounded up to whole bytes."""
-    return -(-stream.beat_bits // 8) * 8
-
-
-def _packed(nets: list[str]) -> str:
-    """Return the nets side by side, the first one lowest."""
-    return nets[0] if len(nets) == 1 else "{" + ", ".join(reversed(nets)) + "}"

@@ -69,6 +69,36 @@ class LoadImage:
 
 
 @dataclass(frozen=True, eq=False)
+class WeightStream:
+    """Words of weights that a cell takes from outside instead of a memory, over and over.
+
+    Attributes:
+        bits: Bits of a word.
+        repeats: How often the cell goes through all words in a frame.
+        words: uint8 [words, ceil(bits / 8)], in the order in which they are taken; the lowest bits
+            of a word first, zeros on top.
+    """
+
+    bits: int
+    repeats: int
+    words: npt.NDArray[np.uint8]
+
+    def __post_init__(self) -> None:
+        """Freeze the array."""
+        object.__setattr__(self, "words", frozen_array(self.words, np.uint8))
+
+    @property
+    def frame_words(self) -> int:
+        """Words that a frame takes."""
+        return self.repeats * len(self.words)
+
+    @property
+    def frame_bytes(self) -> int:
+        """Bytes that a frame takes."""
+        return self.repeats * self.words.size
+
+
+@dataclass(frozen=True, eq=False)
 class Cell:
     """One instance of a hand-written module.
 
@@ -82,6 +112,8 @@ class Cell:
         files: Name to text of the memory images ($readmemh) that the instance reads.
         load: What its weight memory takes from the load stream at start; ``None`` when its files
             hold everything.
+        streamed: Its words of weights when they come from outside; else ``None``. The module then
+            has ports ``w_data_i``, ``w_valid_i``, ``w_ready_o`` for them.
         inputs: Streams read, in port order.
         output: Stream written.
         stages: Token-level model: processes in series; the first reads ``inputs``, every further
@@ -95,6 +127,7 @@ class Cell:
     stages: tuple[Process, ...]
     files: Mapping[str, str] = field(default_factory=dict)
     load: LoadImage | None = None
+    streamed: WeightStream | None = None
 
     def __post_init__(self) -> None:
         """Make the mappings read-only."""

@@ -7,6 +7,7 @@ from hw.conv_contents import (
     conv_files,
     conv_load_image,
     conv_parameters,
+    conv_weight_stream,
     weight_files,
 )
 from hw.conv_process import conv_stages
@@ -35,7 +36,8 @@ def conv_cell(
         source: Format of its input codes.
         folding: PE and SIMD.
         prefix: Begins the names of the memory files.
-        weight_memory: Style of the weight memory.
+        weight_memory: Style of the weight memory; ``external``: there is none, its words come
+            from outside.
         load: Whether its words come through the load stream at start; only with ``ultra``.
 
     Returns:
@@ -46,7 +48,8 @@ def conv_cell(
     """
     geometry = conv_geometry(node, in_shape, folding, source)
     files = conv_files(node, source, geometry, prefix)
-    if load:
+    streamed = weight_memory == "external"
+    if load or streamed:
         for name in weight_files(geometry):
             del files[f"{prefix}{name}"]
     shape = (geometry.filters, geometry.out_height, geometry.out_width)
@@ -61,6 +64,7 @@ def conv_cell(
         stages=conv_stages(geometry),
         files=files,
         load=conv_load_image(node, geometry) if load else None,
+        streamed=conv_weight_stream(node, geometry) if streamed else None,
     )
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hw.cell import LoadImage, Parameter
+from hw.cell import LoadImage, Parameter, WeightStream
 from hw.geometry import ConvGeometry
 from hw.group_words import GroupOrder, group_order, group_words, sum_bits
 from hw.groups import group_tables, table_bits
@@ -18,6 +18,7 @@ from hw.memories import (
     requant_text,
     shift_range,
     weight_words,
+    word_bytes,
 )
 from hw.packed_memories import (
     offset_bits,
@@ -117,11 +118,25 @@ def conv_parameters(node: Conv, source: TensorFormat, g: ConvGeometry) -> dict[s
 
 def conv_load_image(node: Conv, g: ConvGeometry) -> LoadImage:
     """Return the words that fill the weight memory through the load stream."""
-    if g.packed:
-        words, bits = np.concatenate(operand_words(node, g), axis=1), operand_bits(node)
-    else:
-        words, bits = weight_words(node.weights, g), node.weights.bits
+    words, bits = _whole_words(node, g)
     return LoadImage(words.shape[1] * bits, words.shape[0], load_words(words, bits))
+
+
+def conv_weight_stream(node: Conv, g: ConvGeometry) -> WeightStream:
+    """Return the words that a cell without a weight memory takes from outside."""
+    words, bits = _whole_words(node, g)
+    repeats = g.window.out_height * g.window.out_width
+    return WeightStream(words.shape[1] * bits, repeats, word_bytes(words, bits))
+
+
+def _whole_words(node: Conv, g: ConvGeometry) -> tuple[IntArray, int]:
+    """Return the words of weights, int64 [words, lanes], and the bits of a lane.
+
+    Those of a packed core are the words of all its memories side by side.
+    """
+    if g.packed:
+        return np.concatenate(operand_words(node, g), axis=1), operand_bits(node)
+    return weight_words(node.weights, g), node.weights.bits
 
 
 def _acc_bits(node: Conv, source: TensorFormat, g: ConvGeometry) -> int:

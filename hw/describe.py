@@ -71,10 +71,9 @@ def cell_lines(network: Network, node: Node) -> Sequence[str]:
     lines = [node_text(node), f"at least {cell.interval:,} cycles a frame"]
     if isinstance(node, Conv | Linear):
         style = network.schedule.memory.get(f"{node.name}.weights", "auto")
+        place = "from outside" if style == "external" else f"in {style} memory"
         core = "" if folding.core in PLAIN_CORES else f", core {folding.core}"
-        lines[1] = (
-            f"PE {folding.pe}, SIMD {folding.simd}{core}, weights in {style} memory, {lines[1]}"
-        )
+        lines[1] = f"PE {folding.pe}, SIMD {folding.simd}{core}, weights {place}, {lines[1]}"
     lines += [f"in:  {stream_text(stream)}" for stream in cell.inputs]
     return [*lines, f"out: {stream_text(cell.output)}"]
 

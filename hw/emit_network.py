@@ -24,7 +24,9 @@ def emit_rtl(
     image, ``m_axis_<k>_*`` for output k, padded to whole bytes, ``tlast`` on the last beat of a
     frame. When weights lie in ultra RAM that the bitstream cannot fill, also ``s_axis_load_*`` of
     32 bits: it takes ``load_words`` once after power-up, and ``s_axis_0_tready`` is low until then.
-    Frames and words are counted: ``tlast`` of the inputs is ignored.
+    Per layer whose weights come from outside ``s_axis_weights_<k>_*``, in graph order: its words
+    (``Cell.streamed``) from the first to the last, over and over, from reset on. Frames and words
+    are counted: ``tlast`` of the inputs is ignored.
 
     Args:
         graph: The integer graph.

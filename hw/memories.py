@@ -50,13 +50,25 @@ def load_words(values: IntArray, bits: int) -> npt.NDArray[np.uint32]:
     Returns:
         uint32 [words * ceil(lanes * bits / 32)]; the lowest bits of a word first, zeros on top.
     """
-    words, lanes = values.shape
-    columns = np.zeros((words, -(-lanes * bits // 32) * 32), np.uint8)
-    columns[:, : lanes * bits] = np.concatenate(
-        [_bit_columns(values[:, lane], bits) for lane in range(lanes)], axis=1
-    )
-    packed = np.packbits(columns, axis=1, bitorder="little")
-    return packed.view("<u4").reshape(-1).astype(np.uint32)
+    octets = word_bytes(values, bits)
+    count = octets.shape[1]
+    padded = np.zeros((len(octets), -(-count // 4) * 4), np.uint8)
+    padded[:, :count] = octets
+    return padded.view("<u4").reshape(-1).astype(np.uint32)
+
+
+def word_bytes(values: IntArray, bits: int) -> npt.NDArray[np.uint8]:
+    """Return words of equal lanes as whole bytes.
+
+    Args:
+        values: int64 [words, lanes], lane 0 lowest.
+        bits: Bits of a lane.
+
+    Returns:
+        uint8 [words, ceil(lanes * bits / 8)]; the lowest bits of a word first, zeros on top.
+    """
+    columns = [_bit_columns(values[:, lane], bits) for lane in range(values.shape[1])]
+    return np.packbits(np.concatenate(columns, axis=1), axis=1, bitorder="little")
 
 
 def weight_words(weights: Weights, geometry: ConvGeometry) -> IntArray:

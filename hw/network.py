@@ -17,7 +17,7 @@ from hw.lanes import equal_lanes
 from quant.bundle.names import unique_stems
 from quant.errors import PlanError
 from quant.graph import QGraph
-from quant.nodes import Input, Output, sources_of
+from quant.nodes import Conv, Input, Linear, Output, sources_of
 from quant.schedule import Folding, Schedule
 
 # How instances, ports and the few other names of the top begin.
@@ -82,6 +82,12 @@ class Network:
     def input(self) -> Stream:
         """Stream of the input: beats of ``s_axis_0``."""
         return self.streams[self.input_node]
+
+    @property
+    def weight_ports(self) -> dict[str, str]:
+        """Per node whose weights come from outside the prefix of its port, in graph order."""
+        streamed = [name for name, cell in self.cells.items() if cell.streamed is not None]
+        return {name: f"s_axis_weights_{k}" for k, name in enumerate(streamed)}
 
     def readers(self, producer: str) -> tuple[Edge, ...]:
         """Return the edges that leave ``producer``, by branch."""
@@ -171,6 +177,7 @@ def _edge(
     producer, consumer = ends
     depth = schedule.fifo_depth.get(ends, 0)
     style = schedule.memory.get(f"{producer}->{consumer}", "auto")
+    assert style != "external"  # refused before
     return Edge(
         producer=producer,
         consumer=consumer,
@@ -218,6 +225,13 @@ def _check_names(graph: QGraph, schedule: Schedule) -> None:
             f"the schedule has a FIFO from '{min(lost)[0]}' to '{min(lost)[1]}', between which "
             f"graph '{graph.name}' has no edge; plan again"
         )
+    layers = {f"{n.name}.weights" for n in graph.nodes if isinstance(n, Conv | Linear)}
+    for memory, style in schedule.memory.items():
+        if style == "external" and memory not in layers:
+            raise PlanError(
+                f"the schedule has '{memory}' from outside; only weights of layers can come from "
+                "outside; give it another style"
+            )
     for (producer, consumer), depth in schedule.fifo_depth.items():
         if depth < 0:
             raise PlanError(

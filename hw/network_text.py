@@ -7,7 +7,7 @@ converters in front of its inputs, its cell, and the fork behind it; nothing els
 
 from collections.abc import Sequence
 
-from hw.cell import LoadImage
+from hw.cell import LoadImage, WeightStream
 from hw.cores import tap_macs
 from hw.describe import cell_lines, stream_text
 from hw.instance import instance_text
@@ -16,6 +16,9 @@ from hw.network import Edge, Network
 from hw.rtl_project import Wire
 from quant.bundle.names import shown
 from quant.nodes import Conv, Input, Linear, Output
+
+# Of a stream of weights: padding, and ends that are counted.
+_UNREAD = ("tdata", "tlast")
 
 _RULE = "  // " + "-" * 64
 
@@ -41,6 +44,9 @@ class NetworkText:
         self.load_stems = {n: self._new_stem(f"{network.stems[n]}_load") for n in self.loads}
         convs = [n for n, cell in network.cells.items() if cell.module == "nf_conv"]
         self.conv_number = {name: number for number, name in enumerate(convs)}
+        self.weight_ports = network.weight_ports
+        stored = [name for name in convs if name not in self.weight_ports]
+        self.stored_number = {name: number for number, name in enumerate(stored)}
 
     def text(self) -> str:
         """Return the whole file; to be called once."""
@@ -68,6 +74,8 @@ class NetworkText:
         if self.loads:
             ports += axis_ports("s_axis_load", 32, master=False)
         ports += axis_ports("s_axis_0", port_bits(network.input), master=False)
+        for name, port in self.weight_ports.items():
+            ports += axis_ports(port, 8 * self._weights(name).words.shape[1], master=False)
         for k, stream in enumerate(network.outputs.values()):
             ports += axis_ports(f"m_axis_{k}", port_bits(stream), master=True)
         head = ",\n  ".join(ports)
@@ -148,6 +156,19 @@ module {self.top} (
         }
         if name in self.conv_number:
             ports["m_end_o"] = f"unused_end[{self.conv_number[name]}]"
+        if name in self.weight_ports:
+            port, words = self.weight_ports[name], self._weights(name)
+            lines.append(
+                f"  // Weights on {port}: {len(words.words):,} words of {words.bits} bits, "
+                f"{words.repeats:,} times a frame."
+            )
+            ports |= {
+                "w_data_i": f"{port}_tdata[{words.bits - 1}:0]",
+                "w_valid_i": f"{port}_tvalid",
+                "w_ready_o": f"{port}_tready",
+            }
+        elif name in self.stored_number:
+            ports["w_ready_o"] = f"unused_word[{self.stored_number[name]}]"
         if cell.load is not None:
             lines += self._loader(name, cell.load)
             load = self.load_stems[name]
@@ -291,6 +312,7 @@ module {self.top} (
         """Return the nets that nothing reads: padding and ends of the inputs, open outputs."""
         inputs = ["s_axis_0_tdata", "s_axis_0_tlast"]
         inputs += ["s_axis_load_tlast"] if self.loads else []
+        inputs += [f"{port}_{net}" for port in self.weight_ports.values() for net in _UNREAD]
         lines = [
             "  // Frames and words are counted; a beat is padded to whole bytes.",
             "  logic unused_inputs;",
@@ -298,9 +320,16 @@ module {self.top} (
         ]
         if self.conv_number:
             lines.append(f"  logic [{len(self.conv_number) - 1}:0] unused_end;")
+        if self.stored_number:
+            lines.append(f"  logic [{len(self.stored_number) - 1}:0] unused_word;")
         if len(self.loads) > 1:
             lines.append(f"  logic [{len(self.loads) - 2}:0] unused_full;")
         return [*lines, ""]
+
+    def _weights(self, name: str) -> WeightStream:
+        words = self.network.cells[name].streamed
+        assert words is not None
+        return words
 
     def _new_stem(self, wish: str) -> str:
         """Return ``wish`` with as many underscores behind it as make it a new name."""

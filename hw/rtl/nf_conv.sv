@@ -20,7 +20,7 @@
 //                cycles for plain cores; hw.geometry has those of all, hw.conv_cycles whole frames.
 // Throughput:    one tap per cycle while input and output keep up.
 // Back-pressure: m_ready_i low fills the output queue; without a free place in it no fold begins,
-//                so the data path never stalls.
+//                so the data path never stalls. With weights from outside a tap waits for its word.
 // Golden:        sim.golden.conv
 `default_nettype none
 
@@ -82,8 +82,10 @@ module nf_conv #(
   parameter string RequantFile = "",          // words of RequantLanes parameter sets
   parameter string CodebookFile = "",         // decoded value of every input code; "": identity
   parameter string TableFile = "",            // output code of every requantized code; "": identity
-  parameter string WeightStyle = "auto",      // memory of the weights, as nf_rom_cycle
+  parameter string WeightStyle = "auto",      // memory of the weights, as nf_rom_cycle, or
+                                              // "external": they come through w_*, word after word
   parameter bit LoadWeights = 1'b0,           // weights come through load_*, not from WeightFile
+  localparam bit Streamed = WeightStyle == "external",
   localparam bit Packed = Core != "plain",
   localparam bit RowCore = Packed && Core != "outer4",
   localparam int unsigned InLanes = Depthwise ? Pe : Simd,
@@ -102,6 +104,10 @@ module nf_conv #(
   input  wire logic                             load_write_i = 1'b0,
   input  wire logic [WeightAddrW-1:0]           load_addr_i = '0,
   input  wire logic [WordBits-1:0]              load_data_i = '0,
+  // Words of weights in the order of the taps, over and over; only with WeightStyle "external".
+  input  wire logic [WordBits-1:0]              w_data_i = '0,
+  input  wire logic                             w_valid_i = 1'b0,
+  output logic                                  w_ready_o,
   input  wire logic [InLanes*InBits-1:0]        s_data_i,
   input  wire logic                             s_valid_i,
   output logic                                  s_ready_o,
@@ -144,6 +150,9 @@ module nf_conv #(
   if (!Packed && OutLanes != Pe) begin : g_check_out
     $fatal(1, "OutLanes (%0d) must be Pe (%0d) with plain cores", OutLanes, Pe);
   end
+  if (Streamed && LoadWeights) begin : g_check_load
+    $fatal(1, "LoadWeights (%0d) must be 0 for weights from outside", LoadWeights);
+  end
   if (!HasCodebook && InBits != ActBits) begin : g_check_codebook
     $fatal(1, "ActBits (%0d) must be InBits (%0d) without a codebook", ActBits, InBits);
   end
@@ -158,7 +167,7 @@ module nf_conv #(
   localparam int unsigned Before = RowCore ? KernelW - 1 : 0;  // results that begin before the row
   localparam int unsigned Silent = Before / Pixels;            // groups of a row without a result
 
-  logic tap_valid, tap_first, tap_last, tap_end, tap_row, tap_silent, may_start;
+  logic tap_valid, tap_first, tap_last, tap_end, tap_row, tap_silent, may_start, word_here;
   logic [Pixels*InLanes*InBits-1:0] tap_codes;
 
   nf_window #(
@@ -190,6 +199,7 @@ module nf_conv #(
     .s_valid_i,
     .s_ready_o,
     .start_i(may_start | tap_silent),
+    .go_i(word_here),
     .tap_valid_o(tap_valid),
     .tap_first_o(tap_first),
     .tap_last_o(tap_last),
@@ -257,6 +267,30 @@ module nf_conv #(
     always_ff @(posedge clk_i) if (shown_q) acts_q <= tap_codes;
   end
 
+  // ---------------------------------------------------------------- weights from outside
+  logic [WordBits-1:0] weight_word;
+
+  if (Streamed) begin : g_streamed
+    nf_weight_stream #(
+      .Bits(WordBits)
+    ) u_words (
+      .clk_i,
+      .rst_ni,
+      .s_data_i(w_data_i),
+      .s_valid_i(w_valid_i),
+      .s_ready_o(w_ready_o),
+      .valid_o(word_here),
+      .next_i(tap_valid),
+      .data_o(weight_word)
+    );
+  end else begin : g_stored
+    assign word_here = 1'b1;
+    assign weight_word = '0;
+    assign w_ready_o = 1'b0;
+    logic unused_words;
+    assign unused_words = ^{w_data_i, w_valid_i};
+  end
+
   // ---------------------------------------------------------------- multiply-accumulate
   logic acc_valid, acc_end;
   logic [Pe*Pixels*AccBits-1:0] acc;
@@ -285,6 +319,7 @@ module nf_conv #(
       .load_write_i,
       .load_addr_i,
       .load_data_i,
+      .word_i(weight_word),
       .tap_valid_i(tap_valid),
       .tap_first_i(tap_first),
       .tap_last_i(tap_last),
@@ -332,6 +367,7 @@ module nf_conv #(
       .load_write_i,
       .load_addr_i,
       .load_data_i,
+      .word_i(weight_word),
       .tap_valid_i(tap_valid),
       .tap_first_i(tap_first),
       .tap_last_i(tap_last),

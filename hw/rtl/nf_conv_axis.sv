@@ -84,6 +84,7 @@ module nf_conv_axis #(
   output logic                        m_axis_0_tlast
 );
   logic [OutCodeBits-1:0] codes;
+  logic unused_word;
 
   nf_conv #(
     .Channels(Channels),
@@ -147,6 +148,7 @@ module nf_conv_axis #(
     .rst_ni(ap_rst_n),
     .s_data_i(s_axis_0_tdata[InCodeBits-1:0]),
     .s_valid_i(s_axis_0_tvalid),
+    .w_ready_o(unused_word),
     .s_ready_o(s_axis_0_tready),
     .m_data_o(codes),
     .m_end_o(m_axis_0_tlast),

@@ -9,7 +9,8 @@
 // A chain of blocks adds from block to block, so its block k works k cycles late. The weights of all
 // blocks k lie in a memory of their own that is read k cycles late: <WeightFile><k>.mem. A word holds
 // of filter p, chain c, kernel column j the operand at (p*Chains + c)*Columns + j. What load_data_i
-// writes is the words of all memories side by side, that of block 0 lowest.
+// writes is the words of all memories side by side, that of block 0 lowest; so is word_i, the words
+// from outside, which are delayed here.
 //
 // Latency:       from a fold's last tap to valid_o 1 cycle and those of the core.
 // Throughput:    one tap per cycle; folds follow each other without a gap.
@@ -31,7 +32,7 @@ module nf_conv_packed #(
   parameter bit HasOffset = 1'b0,            // whether sum_o is wanted
   parameter int unsigned WeightDepth = 16,   // words of weights
   parameter string WeightFile = "",
-  parameter string WeightStyle = "auto",
+  parameter string WeightStyle = "auto",     // "external": from word_i
   parameter bit LoadWeights = 1'b0,
   localparam int unsigned Columns = (Core == "outer4") ? 1 : 3,
   localparam int unsigned WeightAddrW = (WeightDepth > 1) ? $clog2(WeightDepth) : 1,
@@ -42,6 +43,7 @@ module nf_conv_packed #(
   input  wire logic                           load_write_i,
   input  wire logic [WeightAddrW-1:0]         load_addr_i,
   input  wire logic [WordBits-1:0]            load_data_i,
+  input  wire logic [WordBits-1:0]            word_i,        // a cycle after tap_valid_i
   input  wire logic                           tap_valid_i,
   input  wire logic                           tap_first_i,
   input  wire logic                           tap_last_i,
@@ -55,6 +57,7 @@ module nf_conv_packed #(
   localparam int unsigned Chains = Simd / Cascade;
   localparam int unsigned LaneBits = Columns * OperandBits;
   localparam int unsigned SliceBits = Pe * Chains * LaneBits;
+  localparam bit Streamed = WeightStyle == "external";
 
   // ---------------------------------------------------------------- weights
   logic [WordBits-1:0] weights;
@@ -71,24 +74,43 @@ module nf_conv_packed #(
     end
   end
 
+  if (Streamed) begin : g_outside
+    logic unused_memory;
+    assign unused_memory = ^{next, load_write_i, load_addr_i, load_data_i};
+  end else begin : g_stored
+    logic unused_word;
+    assign unused_word = ^word_i;
+  end
+
   for (genvar k = 0; k < Cascade; k++) begin : g_memory
     localparam string File = $sformatf("%s%0d.mem", WeightFile, k);
     logic [SliceBits-1:0] slice;
-    nf_rom_cycle #(
-      .Bits(SliceBits),
-      .Depth(WeightDepth),
-      .File(File),
-      .Style(WeightStyle),
-      .Loadable(LoadWeights)
-    ) u_weights (
-      .clk_i,
-      .rst_ni,
-      .next_i(next[k]),
-      .data_o(slice),
-      .write_i(load_write_i),
-      .write_addr_i(load_addr_i),
-      .write_data_i(load_data_i[k*SliceBits+:SliceBits])
-    );
+    if (Streamed) begin : g_outside
+      nf_delay #(
+        .Bits(SliceBits),
+        .Cycles(k)
+      ) u_late (
+        .clk_i,
+        .data_i(word_i[k*SliceBits+:SliceBits]),
+        .data_o(slice)
+      );
+    end else begin : g_stored
+      nf_rom_cycle #(
+        .Bits(SliceBits),
+        .Depth(WeightDepth),
+        .File(File),
+        .Style(WeightStyle),
+        .Loadable(LoadWeights)
+      ) u_weights (
+        .clk_i,
+        .rst_ni,
+        .next_i(next[k]),
+        .data_o(slice),
+        .write_i(load_write_i),
+        .write_addr_i(load_addr_i),
+        .write_data_i(load_data_i[k*SliceBits+:SliceBits])
+      );
+    end
     for (genvar p = 0; p < Pe; p++) begin : g_filter
       for (genvar c = 0; c < Chains; c++) begin : g_chain
         assign weights[(p*Simd+c*Cascade+k)*LaneBits+:LaneBits] =

@@ -40,7 +40,7 @@ module nf_conv_plain #(
   parameter string DecodeFile = "",
   parameter string SelectFile = "",
   parameter string FactorFile = "",
-  parameter string WeightStyle = "auto",
+  parameter string WeightStyle = "auto",      // "external": from word_i
   parameter bit LoadWeights = 1'b0,
   localparam int unsigned InLanes = Depthwise ? Pe : Simd,
   localparam int unsigned WeightAddrW = (WeightDepth > 1) ? $clog2(WeightDepth) : 1
@@ -50,6 +50,7 @@ module nf_conv_plain #(
   input  wire logic                          load_write_i,
   input  wire logic [WeightAddrW-1:0]        load_addr_i,
   input  wire logic [Pe*Simd*WeightBits-1:0] load_data_i,
+  input  wire logic [Pe*Simd*WeightBits-1:0] word_i,      // a cycle after tap_valid_i, held
   input  wire logic                          tap_valid_i,
   input  wire logic                          tap_first_i,
   input  wire logic                          tap_last_i,
@@ -93,21 +94,33 @@ module nf_conv_plain #(
   logic [Pe*Simd*WeightBits-1:0] weight_codes;
   logic [SelectLanes*SelectW-1:0] selects;
 
-  nf_rom_cycle #(
-    .Bits(Pe * Simd * WeightBits),
-    .Depth(WeightDepth),
-    .File(WeightFile),
-    .Style(WeightStyle),
-    .Loadable(LoadWeights)
-  ) u_weights (
-    .clk_i,
-    .rst_ni,
-    .next_i(read_valid),
-    .data_o(weight_codes),
-    .write_i(load_write_i),
-    .write_addr_i(load_addr_i),
-    .write_data_i(load_data_i)
-  );
+  if (WeightStyle == "external") begin : g_outside
+    if (ScaleActs) begin : g_later
+      always_ff @(posedge clk_i) if (read_valid) weight_codes <= word_i;
+    end else begin : g_now
+      assign weight_codes = word_i;
+    end
+    logic unused_load;
+    assign unused_load = ^{load_write_i, load_addr_i, load_data_i};
+  end else begin : g_memory
+    nf_rom_cycle #(
+      .Bits(Pe * Simd * WeightBits),
+      .Depth(WeightDepth),
+      .File(WeightFile),
+      .Style(WeightStyle),
+      .Loadable(LoadWeights)
+    ) u_weights (
+      .clk_i,
+      .rst_ni,
+      .next_i(read_valid),
+      .data_o(weight_codes),
+      .write_i(load_write_i),
+      .write_addr_i(load_addr_i),
+      .write_data_i(load_data_i)
+    );
+    logic unused_word;
+    assign unused_word = ^word_i;
+  end
 
   if (SelectBits > 0) begin : g_select
     logic select_next;

@@ -17,8 +17,9 @@
 // Latency:       a window may start in the cycle after its last pixel arrived; tap data follows its
 //                tap_valid_o by one cycle (RAM output register).
 // Throughput:    one tap per cycle, one input beat per cycle.
-// Back-pressure: start_i low holds the reader before the first tap of an output fold; inside a fold
-//                taps flow without a gap. s_ready_o is low while the buffer holds BufferPixels.
+// Back-pressure: start_i low holds the reader before the first tap of an output fold, go_i low before
+//                any tap; else taps of a fold flow without a gap. s_ready_o is low while the buffer
+//                holds BufferPixels.
 // Golden:        sim.golden.conv
 `default_nettype none
 
@@ -53,6 +54,8 @@ module nf_window #(
   output logic                                  s_ready_o,
   // Permission to begin one more output fold.
   input  wire logic                             start_i,
+  // Permission to go through one more tap.
+  input  wire logic                             go_i = 1'b1,
   // Tap flags of this cycle.
   output logic                                  tap_valid_o,
   output logic                                  tap_first_o,  // first tap of an output fold
@@ -223,7 +226,7 @@ module nf_window #(
 
   // The check is per window: after its first tap the data of the whole pixel is known to be there,
   // and a replay finds it there still.
-  assign tap = work_begun_q | (start_i & data_ready);
+  assign tap = go_i & (work_begun_q | (start_i & data_ready));
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin

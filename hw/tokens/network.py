@@ -3,15 +3,15 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 from hw.cell import Cell, Stream
-from hw.edges import fifo_cell
+from hw.edges import FifoStyle, fifo_cell
 from hw.network import Edge, Network
 from hw.process import Process
 from hw.tokens.graph import EdgeKey, Reader, TokenEdge, TokenGraph, Unit
 from hw.tokens.steps import Behaviour, Sink, Source
 from quant.errors import PlanError
-from quant.schedule import MemoryStyle
 
 
 def token_graph(network: Network) -> TokenGraph:
@@ -112,12 +112,13 @@ class _Draft:
 def _edge(network: Network, edge: Edge) -> TokenEdge:
     key = (edge.producer, edge.consumer)
     style = network.schedule.memory.get(f"{edge.producer}->{edge.consumer}", "auto")
+    assert style != "external"  # a network has no such FIFO
     return TokenEdge(
         key, edge.port, edge.stream.beats, edge.stream.beat_bits, _latency(edge.stream, style)
     )
 
 
-def _latency(stream: Stream, style: MemoryStyle) -> Callable[[int], int]:
+def _latency(stream: Stream, style: FifoStyle | Literal["auto"]) -> Callable[[int], int]:
     """Return depth to latency of a FIFO of this stream."""
     one_beat = Stream((stream.lanes, 1, 1), stream.lanes, stream.bits)
 

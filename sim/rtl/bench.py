@@ -30,7 +30,7 @@ class Bench:
         executable: The simulation.
         top: Module under test.
         ports: Its port names.
-        in_bytes: Bytes of tdata per input stream, then per load stream.
+        in_bytes: Bytes of tdata per input stream, in the order of ``ports.fed``.
         out_bytes: Bytes of tdata per output stream.
         waves: Whether it can record ``dump.vcd``.
         probes: Streams inside the device that it records.
@@ -51,6 +51,7 @@ class Bench:
         output_beats: Sequence[int],
         *,
         loads: Sequence[BeatArray] = (),
+        repeats: Sequence[tuple[BeatArray, int]] = (),
         idle: Pattern | Sequence[Pattern] = ALWAYS,
         stall: Pattern | Sequence[Pattern] = ALWAYS,
         seed: int = 1,
@@ -67,6 +68,8 @@ class Bench:
                 have equal lengths.
             output_beats: Beats of one frame per output port.
             loads: Beats per load port, fed once, uint8 [beats, in_bytes].
+            repeats: Per repeating port the beats of a round, uint8 [beats, in_bytes], and how many
+                rounds a frame takes; they come over and over, from reset to the end.
             idle: Pauses of the sources, one pattern or one per frame (used in turn).
             stall: Back-pressure of the sinks, likewise.
             seed: Of every random draw, unset registers included.
@@ -80,17 +83,22 @@ class Bench:
             StreamError: Frames that do not fit the ports.
             ToolError: The simulation itself failed.
         """
-        frames = self._check(inputs, loads, output_beats)
+        frames = self._check(inputs, loads, repeats, output_beats)
         if waves_from is not None and not self.waves:
             raise ToolError(f"the bench of '{self.top}' records no waves; build it with waves=True")
         _prepare(work_dir, files or {})
         if self.waves:
             first = NEVER if waves_from is None else waves_from
             (work_dir / "nf_waves.cfg").write_text(f"{first}\n", encoding="ascii")
-        for port, beats in enumerate((*inputs, *([load] for load in loads))):
+        fed = (*inputs, *([load] for load in loads))
+        for port, beats in enumerate(fed):
             data = "".join(mem_text(beat) for beat in beats)
             (work_dir / f"nf_in_{port}.mem").write_text(data, encoding="ascii")
             plan = plan_text(len(beats), beats[0].shape[0], idle, seed, 2 * port)
+            (work_dir / f"nf_in_{port}.cfg").write_text(plan, encoding="ascii")
+        for port, (round_, rounds) in enumerate(repeats, len(fed)):
+            (work_dir / f"nf_in_{port}.mem").write_text(mem_text(round_), encoding="ascii")
+            plan = plan_text(frames, len(round_) * rounds, idle, seed, 2 * port)
             (work_dir / f"nf_in_{port}.cfg").write_text(plan, encoding="ascii")
         for port, count in enumerate(output_beats):
             plan = plan_text(frames, count, stall, seed, 2 * port + 1)
@@ -106,6 +114,7 @@ class Bench:
         self,
         inputs: Sequence[Sequence[BeatArray]],
         loads: Sequence[BeatArray],
+        repeats: Sequence[tuple[BeatArray, int]],
         output_beats: Sequence[int],
     ) -> int:
         ports = self.ports
@@ -118,10 +127,15 @@ class Bench:
             raise StreamError(
                 f"'{self.top}' has {len(ports.loads)} load streams, got data for {len(loads)}"
             )
+        if len(repeats) != len(ports.repeats):
+            raise StreamError(
+                f"'{self.top}' has {len(ports.repeats)} repeating streams, got data for "
+                f"{len(repeats)}"
+            )
         counts = {len(beats) for beats in inputs}
         if len(counts) != 1 or counts == {0} or min(output_beats) < 1:
             raise StreamError(f"'{self.top}' needs as many frames, at least 1, on every stream")
-        fed = (*inputs, *([load] for load in loads))
+        fed = (*inputs, *([load] for load in loads), *([beats] for beats, _ in repeats))
         for port, (beats, width) in enumerate(zip(fed, self.in_bytes, strict=True)):
             shapes = {beat.shape for beat in beats}
             if len(shapes) != 1 or beats[0].ndim != 2 or beats[0].shape[1] != width:
@@ -177,7 +191,7 @@ def build_bench(
     Args:
         sources: SystemVerilog files, packages before their users (``.svh`` are only searched).
         top: Module under test.
-        in_bytes: Bytes of tdata of the input stream, or of each, load streams last.
+        in_bytes: Bytes of tdata of the input stream, or of each, in the order of ``ports.fed``.
         out_bytes: Bytes of tdata of the output stream, or of each.
         cache: Folder of builds, keyed by all texts and options.
         waves: Be able to record ``dump.vcd`` (slower).

@@ -5,11 +5,14 @@
 // nf_in_<Port>.cfg: "frames beats_per_frame seed", then per frame "pause resume": chances of 65536
 //   to begin a pause and to end one, drawn every cycle (pause 0: no pauses).
 // nf_in_<Port>.log, written: per frame "first last", the cycles of its first and last handshake.
+// With Repeat the file has the words of a round, which begins again at its end, without an end; the
+// plan's frames are as many words as it says, its last chances stay, and the source is always done.
 // Once raised, tvalid stays until the beat is taken; without pauses one beat a cycle.
 `default_nettype none
 module nf_axis_source #(
     parameter int unsigned Bytes = 1,  // width of tdata, bytes, >= 1
-    parameter int unsigned Port = 0    // number in the file names
+    parameter int unsigned Port = 0,   // number in the file names
+    parameter bit Repeat = 1'b0        // words over and over
 ) (
     input  wire logic               clk_i,
     input  wire logic               rst_ni,
@@ -76,8 +79,12 @@ module nf_axis_source #(
         if (tlast_o) $fdisplay(log_file, "%0d %0d", first_cycle, cycle_i);
       end
       if (!tvalid_o || tready_i) begin
-        if (frame < frames && !paused) begin
+        if ((Repeat || frame < frames) && !paused) begin
           got = $fscanf(data_file, "%h", word);
+          if (Repeat && got != 1) begin
+            got = $rewind(data_file);
+            got = $fscanf(data_file, "%h", word);
+          end
           if (got != 1) $fatal(1, "nf_in_%0d.mem ends early", Port);
           tvalid_o <= 1'b1;
           tdata_o  <= word;
@@ -93,6 +100,7 @@ module nf_axis_source #(
           tlast_o  <= 1'b0;
           done_o   <= frame == frames;
         end
+        if (Repeat) done_o <= 1'b1;
       end
     end
   end

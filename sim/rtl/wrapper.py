@@ -31,6 +31,7 @@ class Ports:
         inputs: Prefixes of the input streams (``_tdata``, ``_tvalid``, ``_tready``, ``_tlast``).
         outputs: Prefixes of the output streams.
         loads: Prefixes of input streams that are fed once, before the first frame (weights).
+        repeats: Prefixes of input streams that bring the same beats over and over (weights).
         clock: Clock.
         reset: Synchronous reset.
         reset_active_low: Whether 0 resets.
@@ -46,11 +47,12 @@ class Ports:
     input_tlast: bool = True
     output_tlast: bool = True
     loads: tuple[str, ...] = ()
+    repeats: tuple[str, ...] = ()
 
     @property
     def fed(self) -> tuple[str, ...]:
-        """Every stream with a source: inputs, then loads."""
-        return self.inputs + self.loads
+        """Every stream with a source: inputs, then loads, then repeats."""
+        return self.inputs + self.loads + self.repeats
 
 
 def bench_text(
@@ -67,7 +69,7 @@ def bench_text(
     Args:
         top: Module under test.
         ports: Its port names.
-        in_bytes: Bytes of tdata per input stream, then per load stream.
+        in_bytes: Bytes of tdata per input stream, as ``ports.fed``.
         out_bytes: Bytes of tdata per output stream.
         parameters: Parameters of ``top`` to set; strings are file names.
         waves: Put the recorder of ``dump.vcd`` in.
@@ -109,9 +111,11 @@ def bench_text(
         "      .done_i(&in_done && &out_done), .surplus_i(|out_surplus),",
         "      .cycle_o(cycle), .reason_o(reason), .finished_o(finished));",
     ]
-    for index, width in enumerate(in_bytes):
+    for index, (prefix, width) in enumerate(zip(ports.fed, in_bytes, strict=True)):
+        repeat = int(prefix in ports.repeats)
         lines += [
-            f"  nf_axis_source #(.Bytes({width}), .Port({index})) source_{index} (",
+            f"  nf_axis_source #(.Bytes({width}), .Port({index}), .Repeat({repeat})) "
+            f"source_{index} (",
             "      .clk_i(clk), .rst_ni(run), .cycle_i(cycle),",
             f"      .tdata_o(in_{index}_tdata), .tvalid_o(in_{index}_tvalid),",
             f"      .tlast_o(in_{index}_tlast), .tready_i(in_{index}_tready),",

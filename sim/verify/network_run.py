@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from hw.cell import Stream
+from hw.cell import Stream, WeightStream
 from hw.conv import rtl_sources
 from hw.emit_network import emit_rtl
 from hw.network import Edge, Network
@@ -82,6 +82,7 @@ class NetworkBench:
             [beats],
             [out.beats for out in self.network.outputs.values()],
             loads=_loads(self.project),
+            repeats=[(words.words, words.repeats) for words in _streamed(self.network)],
             idle=idle,
             stall=stall,
             seed=seed,
@@ -129,13 +130,22 @@ def build_network_bench(
     bench = build_bench(
         [*(rtl_sources() if sources is None else sources), *written],
         project.top,
-        (_bytes(network.input), *([LOAD_BYTES] * len(loads))),
+        (
+            _bytes(network.input),
+            *([LOAD_BYTES] * len(loads)),
+            *(words.words.shape[1] for words in _streamed(network)),
+        ),
         tuple(_bytes(out) for out in outputs),
         cache,
         waves=waves,
         optimise=optimise,
         large=len(network.cells) > LARGE_CELLS,
-        ports=Ports(("s_axis_0",), tuple(f"m_axis_{k}" for k in range(len(outputs))), loads=loads),
+        ports=Ports(
+            ("s_axis_0",),
+            tuple(f"m_axis_{k}" for k in range(len(outputs))),
+            loads=loads,
+            repeats=tuple(network.weight_ports.values()),
+        ),
         probes=_probes(project),
         jobs=min(JOBS, os.cpu_count() or 1),
     )
@@ -144,6 +154,12 @@ def build_network_bench(
 
 def _bytes(stream: Stream) -> int:
     return beat_bytes(stream.bits, stream.lanes)
+
+
+def _streamed(network: Network) -> list[WeightStream]:
+    """Return the words of every stream of weights, in the order of its ports."""
+    cells = (network.cells[name] for name in network.weight_ports)
+    return [cell.streamed for cell in cells if cell.streamed is not None]
 
 
 def _loads(project: RtlProject) -> list[BeatArray]:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Planted faults: one wrong constant in each hand-written module, which a verification must catch.
 
-Five small graphs (``sim.verify.small_graphs``) have every module between them.
+Six small graphs (``sim.verify.small_graphs``) have every module between them.
 """
 
 from collections.abc import Sequence
@@ -62,7 +62,7 @@ def faulty_sources(fault: Fault, sources: Sequence[Path], folder: Path) -> tuple
 
 
 def verify_small(name: GraphName, sources: Sequence[Path], work: Path) -> NetworkVerdict:
-    """Verify one of the five graphs with the given modules.
+    """Verify one of the six graphs with the given modules.
 
     Args:
         name: Graph.
@@ -339,6 +339,13 @@ FAULTS = (
         "AddrW'(Depth - 1)",
         "AddrW'(Depth - 2)",
         "loaded",
+    ),
+    Fault(
+        "nf_weight_stream",
+        "a word that comes while the queue is full is dropped",
+        "rst_ni & free;",
+        "rst_ni;",
+        "streamed",
     ),
     Fault(
         "nf_ram",

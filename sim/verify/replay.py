@@ -3,13 +3,13 @@
 
 import shutil
 import time
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from hw.axis_top import axis_top
+from hw.axis_top import WEIGHT_PORT, axis_top
+from hw.cell import Cell
 from hw.conv import rtl_sources
 from hw.network import build_network
 from hw.timing import simulate
@@ -19,7 +19,7 @@ from quant.graph import QGraph
 from quant.nodes import Input, Output, sources_of
 from quant.schedule import Schedule
 from sim.golden import GoldenModel
-from sim.rtl import ALWAYS, NEVER, AxisRun, Bench, Pattern, build_bench
+from sim.rtl import ALWAYS, NEVER, AxisRun, Bench, Pattern, Ports, build_bench
 from sim.stream import beat_bytes, pack_beats
 from sim.verify.tensors import compare_stream, golden_accumulator, saturated_codes
 from sim.verify.verdict import Difference, Verdict
@@ -98,10 +98,17 @@ def replay_node(
         bench = build_bench(
             [*rtl_sources(), work / f"{TOP}.sv"],
             TOP,
-            [beat_bytes(s.bits, s.lanes) for s in cell.inputs],
+            [
+                *(beat_bytes(s.bits, s.lanes) for s in cell.inputs),
+                *([] if cell.streamed is None else [cell.streamed.words.shape[1]]),
+            ],
             beat_bytes(cell.output.bits, cell.output.lanes),
             cache,
             waves=waves,
+            ports=Ports(
+                tuple(f"s_axis_{k}" for k in range(len(cell.inputs))),
+                repeats=() if cell.streamed is None else (WEIGHT_PORT,),
+            ),
         )
         beats = [
             [pack_beats(tensors[source][0], stream.bits, stream.lanes)] * frames
@@ -109,7 +116,7 @@ def replay_node(
         ]
 
         def simulate_rtl(folder: str, stretch: tuple[int, int] | None) -> AxisRun:
-            return _run(bench, work / folder, beats, cell.output.beats, cell.files, seed, stretch)
+            return _run(bench, work / folder, beats, cell, seed, stretch)
 
         run = simulate_rtl("run", None)
         cycles = run.cycles
@@ -172,8 +179,7 @@ def _run(
     bench: Bench,
     folder: Path,
     beats: list[list[npt.NDArray[np.uint8]]],
-    output_beats: int,
-    files: Mapping[str, str],
+    cell: Cell,
     seed: int,
     stretch: tuple[int, int] | None,
 ) -> AxisRun:
@@ -181,11 +187,12 @@ def _run(
     return bench.run(
         folder,
         beats,
-        [output_beats],
+        [cell.output.beats],
+        repeats=[] if cell.streamed is None else [(cell.streamed.words, cell.streamed.repeats)],
         idle=[ALWAYS] * SPEED_FRAMES + [IDLE] * (frames - SPEED_FRAMES),
         stall=[ALWAYS] * SPEED_FRAMES + [STALL] * (frames - SPEED_FRAMES),
         seed=seed,
-        files=files,
+        files=cell.files,
         watchdog_cycles=WATCHDOG_CYCLES,
         max_cycles=NEVER if stretch is None else stretch[1],
         waves_from=None if stretch is None else stretch[0],

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Five small graphs that have every hand-written module between them.
+"""Six small graphs that have every hand-written module between them.
 
 ``layers``: convolutions, a skip connection, an addition; ``groups``: convolutions with group
 multipliers; ``packed``: convolutions on packed cores; ``routes``: everything without weights;
-``loaded``: weights loaded into ultra RAM.
+``loaded``: weights loaded into ultra RAM; ``streamed``: weights from outside, on plain
+and packed cores.
 """
 
 from dataclasses import replace
@@ -28,10 +29,10 @@ from quant.nodes import (
     Upsample,
 )
 from quant.samples import sample_conv, sample_format
-from quant.schedule import Folding, Schedule
+from quant.schedule import Folding, MemoryStyle, Schedule
 from quant.weights import Granularity
 
-GraphName = Literal["layers", "groups", "packed", "routes", "loaded"]
+GraphName = Literal["layers", "groups", "packed", "routes", "loaded", "streamed"]
 CLOCK_HZ = 200_000_000
 LAYER_DEPTH = 40
 
@@ -45,11 +46,15 @@ def small_graph(name: GraphName) -> tuple[QGraph, Schedule]:
             graph, folding = _groups()
         case "packed":
             graph, folding = _packed()
+        case "streamed":
+            graph, folding = _streamed()
         case "layers" | "loaded":
             graph, folding = _layers()
         case _:
             assert_never(name)
-    memory: dict[str, Literal["auto", "distributed", "block", "ultra"]] = {}
+    memory: dict[str, MemoryStyle] = {}
+    if name == "streamed":
+        memory = {f"{conv.name}.weights": "external" for conv in graph.convs}
     if name == "loaded":
         memory = {"first.weights": "ultra", "second.weights": "ultra", "first->sum": "block"}
     schedule = Schedule(graph.digest, CLOCK_HZ, folding, memory=memory)
@@ -118,6 +123,36 @@ def _packed() -> tuple[QGraph, dict[str, Folding]]:
         "pairs": Folding(4, 4, core="outer4"),
         "rows": Folding(2, 16, core="pack6"),
         "fours": Folding(4, 2, core="pack12"),
+    }
+
+
+def _streamed() -> tuple[QGraph, dict[str, Folding]]:
+    plain, eight = sample_format(8, 4, zero=8), sample_format(4, 8, zero=128)
+    image = Input("image", (4, 6, 7), sample_format(4, 8))
+    acts, _ = sample_conv(
+        1, 4, 4, output=eight, source=image.output, granularity=Granularity.F_SHAPE,
+        names=("acts", "image"),
+    )  # fmt: skip
+    alone, _ = sample_conv(2, 4, 4, groups=4, output=eight, source=eight, names=("alone", "acts"))
+    dense, _ = sample_conv(
+        3, 4, 8, 1, padding=0, output=plain, source=eight, names=("dense", "alone")
+    )
+    pairs, _ = sample_conv(
+        1, 8, 8, 1, padding=0, output=plain, source=plain, names=("pairs", "dense")
+    )
+    # Chains of several blocks, whose words come late.
+    rows, _ = sample_conv(
+        2, 8, 6, output=sample_format(6, 4, zero=8), source=plain, scheme="symmetric",
+        names=("rows", "pairs"),
+    )  # fmt: skip
+    graph = QGraph("streamed", (image, acts, alone, dense, pairs, rows, Output("out", "rows")))
+    return graph, {
+        "image": Folding(2, 2),
+        "acts": Folding(2, 2),
+        "alone": Folding(2, 1),
+        "dense": Folding(4, 2),
+        "pairs": Folding(4, 4, core="outer4"),
+        "rows": Folding(4, 8, core="pack6"),
     }
 
 

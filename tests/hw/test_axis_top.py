@@ -21,7 +21,7 @@ def test_ports_are_whole_bytes_and_inputs_lie_side_by_side():
     inputs = (Stream((6, 1, 2), 2, 5), Stream((3, 1, 2), 1, 4))
     cell = Cell("nf_two", {"Lanes": 2}, inputs, Stream((6, 1, 2), 2, 9), (PROCESS,))
     text = axis_top(cell, "dut")
-    declared = re.findall(r"logic \[(\d+):0\] (\w+)", text)
+    declared = re.findall(r"logic +\[(\d+):0\] +(\w+)", text)
     assert {name: int(top) + 1 for top, name in declared} == {
         "s_axis_0_tdata": 16,
         "s_axis_1_tdata": 8,
@@ -36,10 +36,11 @@ def test_ports_are_whole_bytes_and_inputs_lie_side_by_side():
     assert "m_end_o" not in text
 
 
-def test_the_open_port_of_the_convolution_is_connected():
+def test_the_open_ports_of_the_convolution_are_connected():
     stream = Stream((2, 1, 3), 1, 4)
     text = axis_top(Cell("nf_conv", {}, (stream,), stream, (PROCESS,)), "dut")
-    assert ".m_end_o(unused_output)" in text
+    assert ".m_end_o(unused_m_end_o)" in text
+    assert ".w_ready_o(unused_w_ready_o)" in text
 
 
 @pytest.mark.rtl

@@ -65,7 +65,8 @@ FOLDING = {"pe": 1, "simd": 1, "pixels_per_beat": 1, "core": "plain_lut"}
         (changed(fifo_depth=[["a", "b", 1.5]]), InputFileError,
          "s.json: FIFO 'a' to 'b' is 1.5; it must be a whole number >= 0"),
         (changed(memory={"a.weights": "big"}), InputFileError,
-         "s.json: memory 'a.weights' has style 'big'; known are auto, distributed, block, ultra"),
+         "s.json: memory 'a.weights' has style 'big'; known are auto, distributed, block, "
+             "ultra, external"),
     ],
 )  # fmt: skip
 def test_refused(text, error, message):
