@@ -22,6 +22,7 @@ from quant.bundle import save_bundle
 from quant.errors import InputFileError
 from quant.floatstore import save_float
 from quant.hostspec import HostSpec
+from quant.memory import memory_summary
 from quant.ptq.equalize import equalise
 from quant.ptq.importer import import_model
 from quant.ptq.quantize import Quantized
@@ -216,10 +217,16 @@ def quantize(
         np.save(build.frames, np.stack(frames), allow_pickle=False)
     if work is not None:  # everything that it kept is in the build
         shutil.rmtree(work)
+    summary = memory_summary(result.graph)
     values = {
         "build": str(output),
         "digest": result.graph.digest,
         **record.to_json(),
+        "memory": {
+            "honest_ratio": summary.honest_ratio,
+            "published_ratio": summary.published_ratio,
+        },
+        "decoded_bits": [result.graph.formats[n.name].decoded_bits for n in result.graph.convs],
     }
     return Result("quantize", values, _tables(replace(result, record=record), str(output)))
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which range a tensor's even steps cover, and which tensors get a codebook instead.
 
-Of the full range and the clipped one of least squared error, the one that costs the outputs less
-wins, in networks where any tensor costs them too much. A codebook replaces even steps that would
+The clipped range of least squared error gives way to the full one where that costs the outputs
+less, in networks where any tensor costs them too much. A codebook replaces even steps that would
 still do so. Only tables can make its codes, so every maker of the tensor must be a convolution or
 linear layer with an activation table, and nothing may be requantized into it.
 """
@@ -102,12 +102,12 @@ def choose_codebooks(
         bits = formats[first].bits
         least = even
         if settings.observer == "auto":
-            clipped = format_of(_clipped(candidate, statistics, bits), bits, 1)
-            error = histogram.error(levels_of(clipped))
+            whole = format_of(candidate.real, bits, 1)
+            error = histogram.error(levels_of(whole))
             if error < least:
                 least = error
                 for name in candidate.names:
-                    formats[name] = clipped.with_channels(formats[name].channels)
+                    formats[name] = whole.with_channels(formats[name].channels)
         sparse = settings.codebook == "two-region" and bits <= TWO_REGION_BITS
         if not candidate.widest or (least <= COSTLY and not sparse):
             continue
@@ -147,16 +147,6 @@ def _candidates(
             widest = min(WIDEST, fits) if tables else 0
             found.append(_Candidate(names, tuple(s.result for s in makers), real, widest))
     return tuple(found)
-
-
-def _clipped(candidate: _Candidate, statistics: Statistics, bits: int) -> RealRange:
-    """Return the union of the makers' ranges of least squared error."""
-    first, *others = (
-        statistics.observers[maker].real_range("mse", bits, 100.0) for maker in candidate.makers
-    )
-    for other in others:
-        first = first.union(other)
-    return first
 
 
 def _addend_bits(graph: FloatGraph, members: list[Step]) -> int:

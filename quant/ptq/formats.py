@@ -102,7 +102,7 @@ def plan_formats(
     }
     ranges = {
         s.name: statistics.observers[s.result].real_range(
-            settings.range_method_of(bits[s.name]), bits[s.name], settings.percentile
+            settings.range_method, bits[s.name], settings.percentile
         )
         for s in owner_steps(steps)
         if s.result in statistics.observers

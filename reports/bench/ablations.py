@@ -5,11 +5,12 @@ import json
 from dataclasses import dataclass
 
 from reports.bench.bootstrap import Scores, difference, mean_score
-from reports.bench.calibrated import Arguments, Fields, Scope, Subject
+from reports.bench.calibrated import Fields, Scope
 from reports.bench.imagewise import read_boxes, read_figures
 from reports.bench.kept import kept_row
 from reports.bench.record import Row
 from reports.bench.runner import Runner
+from reports.bench.subjects import Arguments, Subject
 
 Bits = tuple[int, int]
 FOUR = (4, 4)

@@ -3,56 +3,16 @@
 
 from dataclasses import dataclass
 
-from reports.bench.builds import (
-    CALIBRATION,
-    IMAGES,
-    INSTANCES,
-    MOBILEONE,
-    MORE_CALIBRATION,
-    OBJECTS,
-    YOLOV5N,
-    YOLOX_NANO,
-)
 from reports.bench.runner import Runner
-
-Arguments = tuple[str, ...]
-Fields = dict[str, str | int | float | bool]
-
-_PHOTOGRAPHS = ("--calib", CALIBRATION, "--calib", MORE_CALIBRATION)
-# Images of the classifier's folder that calibrate; the others are compared.
-OBJECT_IMAGES = 256
-
-
-@dataclass(frozen=True)
-class Subject:
-    """One network.
-
-    Attributes:
-        name: In the table.
-        calibration: Model and calibration options of ``quantize``.
-        labels: Labelled images, as options of ``evaluate``.
-        results: Images, as options of ``reports.bench.imagewise``.
-        boxes: Whether it finds boxes.
-    """
-
-    name: str
-    calibration: Arguments
-    labels: Arguments
-    results: Arguments
-    boxes: bool = True
-
-
-_LABELLED = ("--data", INSTANCES, "--images", IMAGES)
-DEMO = Subject("demo", ("demo",), (), ())
-YOLOV5N_SUBJECT = Subject("YOLOv5n", (YOLOV5N, *_PHOTOGRAPHS), _LABELLED, _LABELLED)
-YOLOX_SUBJECT = Subject("YOLOX-Nano", (YOLOX_NANO, *_PHOTOGRAPHS), _LABELLED, _LABELLED)
-MOBILEONE_SUBJECT = Subject(
-    "MobileOne-S0",
-    (MOBILEONE, "--arch", "mobileone-s0", "--calib", OBJECTS, "--limit", str(OBJECT_IMAGES)),
-    (),
-    ("--images", OBJECTS, "--skip", str(OBJECT_IMAGES)),
-    boxes=False,
+from reports.bench.subjects import (
+    DEMO,
+    MOBILEONE_SUBJECT,
+    YOLOV5N_SUBJECT,
+    YOLOX_SUBJECT,
+    Subject,
 )
+
+Fields = dict[str, str | int | float | bool]
 
 
 @dataclass(frozen=True)
@@ -86,6 +46,10 @@ class Scope:
     block_images: int
     gptq_images: int
     seeds: tuple[int, ...] = (1, 2, 3)
+
+    def scheme(self, weight_bits: int) -> tuple[str, ...]:
+        """Return the options of ``quantize`` that choose the weights' codes."""
+        return ("--scheme", "e2m1-spare") if weight_bits == 4 else ()
 
     def recipe(self, runner: Runner, name: str) -> str:
         """Return a recipe's name, or the file of the same stages at this scope's size."""
@@ -127,14 +91,14 @@ def _toml(value: str | float | bool) -> str:
 
 
 FULL = Scope(
-    detectors=(DEMO, YOLOV5N_SUBJECT, YOLOX_SUBJECT),
-    recipes=("rtn", "gptq", "repapq", "taskq", "best"),
-    bits=((8, 8), (6, 6), (4, 8), (4, 4)),
+    detectors=(YOLOV5N_SUBJECT, YOLOX_SUBJECT),
+    recipes=("best", "rtn", "gptq", "repapq", "taskq"),
+    bits=((4, 4), (4, 8), (8, 8), (6, 6)),
     merged=(MOBILEONE_SUBJECT, DEMO),
     merged_bits=((8, 8), (6, 6)),
     detector=YOLOV5N_SUBJECT,
     images=0,
-    steps=300,
+    steps=100,
     batch=4,
     block_images=32,
     gptq_images=32,

@@ -10,21 +10,21 @@ scratch folder until the sources change, so that an interrupted benchmark goes o
 
 import os
 from functools import partial
-from time import perf_counter
 
 from quant.errors import InputFileError
 from reports.bench.ablations import Run, all_ablations
 from reports.bench.benchmark import Benchmark
 from reports.bench.builds import DATA, MOBILEONE, MORE_CALIBRATION, OBJECTS, YOLOX_NANO
-from reports.bench.calibrated import FULL, SMALL, Scope, Subject
-from reports.bench.kept import CHECKOUT, kept_row, sources_digest
+from reports.bench.calibrated import FULL, SMALL, Scope
+from reports.bench.kept import kept_row
 from reports.bench.record import Row
 from reports.bench.runner import Runner
+from reports.bench.subjects import Subject, recipe_row, state
 
 SCOPE = "NIBBLEFLOW_CALIBRATION"
 SCOPES = {"full": FULL, "small": SMALL}
-# What a result depends on.
-SOURCES = ("quant", "sim/golden", "sim/host", "nibbleflow/verbs")
+# Recipes with stages that go block by block.
+BLOCKWISE = ("repapq", "taskq")
 
 
 def run(runner: Runner) -> dict[str, list[Row]]:
@@ -33,7 +33,7 @@ def run(runner: Runner) -> dict[str, list[Row]]:
     if named not in SCOPES:
         raise InputFileError(f"{SCOPE}={named} is unknown; choose {' or '.join(SCOPES)}")
     scope = SCOPES[named]
-    digest = sources_digest(CHECKOUT, SOURCES) + named
+    digest = state() + named
     cases = [
         (subject, bits, recipe)
         for subject in scope.detectors
@@ -45,7 +45,7 @@ def run(runner: Runner) -> dict[str, list[Row]]:
             runner,
             f"{named}-{subject.name}-w{bits[0]}a{bits[1]}-{recipe}".lower(),
             digest,
-            partial(measured, runner, scope, subject, bits, recipe),
+            partial(measured, runner, scope, digest, subject, bits, recipe),
         )
         for subject, bits, recipe in cases
     ]
@@ -54,42 +54,24 @@ def run(runner: Runner) -> dict[str, list[Row]]:
 
 
 def measured(
-    runner: Runner, scope: Scope, subject: Subject, bits: tuple[int, int], recipe: str
+    runner: Runner,
+    scope: Scope,
+    digest: str,
+    subject: Subject,
+    bits: tuple[int, int],
+    recipe: str,
 ) -> Row:
     """Quantize and evaluate one case."""
-    folder = runner.folder / f"{subject.name}_w{bits[0]}a{bits[1]}_{recipe}".lower()
-    options = ("--weight-bits", str(bits[0]), "--act-bits", str(bits[1]))
-    begin = perf_counter()
-    made = runner.nibbleflow(
-        "quantize",
-        *subject.calibration,
-        "-o",
-        folder,
-        *(*options, "--recipe", scope.recipe(runner, recipe), "--force"),
-    )
-    seconds = perf_counter() - begin
-    limit = ("--limit", str(scope.images)) if scope.images else ()
-    found = runner.nibbleflow(
-        "evaluate", folder, *subject.labels, *limit, "--engines", "float,integer"
-    )
-    memory = runner.nibbleflow("report", folder)
-    wide = [layer["decoded_bits"] for layer in memory["layers"] if layer["macs"]]
-    return {
+    options = ("--weight-bits", str(bits[0]), "--act-bits", str(bits[1]), *scope.scheme(bits[0]))
+    named: Row = {
         "model": subject.name,
         "weight_bits": bits[0],
         "act_bits": bits[1],
         "recipe": recipe,
-        "steps_per_block": scope.steps,
-        "calibration_images": made["settings"]["calibration_images"],
-        "images": found["images"],
-        "float_map_percent": found["float"]["map"],
-        "map_percent": found["integer"]["map"],
-        "map50_percent": found["integer"]["map50"],
-        "lost_map_points": found["float"]["map"] - found["integer"]["map"],
-        "mean_decoded_bits": sum(wide) / len(wide),
-        "honest_ratio": memory["memory"]["honest_ratio"],
-        "quantize_seconds": round(seconds, 1),
+        "steps_per_block": scope.steps if recipe in BLOCKWISE else None,
     }
+    file = scope.recipe(runner, recipe)
+    return named | recipe_row(runner, subject, options, file, digest=digest, images=scope.images)
 
 
 BENCHMARK = Benchmark(

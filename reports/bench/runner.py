@@ -3,6 +3,7 @@
 
 import json
 import os
+import resource
 import shlex
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from quant.errors import ToolError
 Json = dict[str, Any]
 
 ONE_CORE = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+RUSAGE_FIELDS = 16
 _SHOWN_LINES = 5
 
 
@@ -30,6 +32,7 @@ class Runner:
     Attributes:
         folder: Scratch folder of the benchmark, relative to the checkout.
         commands: Command lines run so far, as a user types them.
+        spent: What the last one used: processor time of all its threads, most memory in KiB.
     """
 
     def __init__(
@@ -50,6 +53,7 @@ class Runner:
         """
         self.folder = folder
         self.commands: list[str] = []
+        self.spent = resource.struct_rusage([0] * RUSAGE_FIELDS)
         self._root = root
         self._program = list(program) if program is not None else nibbleflow_program()
         self._say = say
@@ -99,18 +103,19 @@ class Runner:
         self._say(line)
         self.path(result).unlink(missing_ok=True)
         with self.path(stem.with_suffix(".log")).open("w", encoding="utf-8") as log:
-            done = subprocess.run(
+            process = subprocess.Popen(
                 [*program, *arguments],
                 cwd=self._root,
                 env=os.environ | settings,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                check=False,
             )
-        if done.returncode:
+            _, status, self.spent = os.wait4(process.pid, 0)
+            code = process.returncode = os.waitstatus_to_exitcode(status)
+        if code:
             raise ToolError(
-                f"'{line}' ended with exit code {done.returncode}: "
+                f"'{line}' ended with exit code {code}: "
                 f"{_last_lines(self.path(stem.with_suffix('.log')))}"
             )
         return self._read(result, line)

@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
+from dataclasses import replace
+
 import pytest
 
 from quant.errors import QuantizationError
@@ -94,9 +96,10 @@ def test_an_override_that_matches_nothing_is_refused():
         settings.check_patterns(["model.0.conv", "model.1.conv"])
 
 
-def test_clipping_only_at_few_bits():
+def test_weights_clip_at_few_bits_and_activations_always():
     settings = QuantizeSettings()
-    assert [settings.range_method_of(b) for b in (4, 6, 7, 8)] == ["mse", "mse", "minmax", "minmax"]
+    assert settings.range_method == "mse"
+    assert replace(settings, observer="minmax").range_method == "minmax"
     assert [settings.weight_clip_of(b) for b in (2, 5, 6, 8)] == ["mse", "mse", "minmax", "minmax"]
 
 

@@ -11,9 +11,10 @@ from quant.errors import InputFileError
 from reports.bench import ablations, calibration
 from reports.bench.ablations import MERGED, TASKS, Run
 from reports.bench.bootstrap import MeanScores, difference, mean_score
-from reports.bench.calibrated import DEMO, FULL, MOBILEONE_SUBJECT, SMALL
+from reports.bench.calibrated import FULL, SMALL
 from reports.bench.imagewise import _matches, read_boxes, read_figures
 from reports.bench.runner import Runner
+from reports.bench.subjects import DEMO, MOBILEONE_SUBJECT
 from sim.host import Detections, evaluate, matched, read_dataset
 
 CLASSES = ("cat", "dog")
