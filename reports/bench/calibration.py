@@ -19,7 +19,7 @@ from reports.bench.calibrated import FULL, SMALL, Scope
 from reports.bench.kept import kept_row
 from reports.bench.record import Row
 from reports.bench.runner import Runner
-from reports.bench.subjects import Subject, recipe_row, state
+from reports.bench.subjects import BUILD, Subject, recipe_row, state
 
 SCOPE = "NIBBLEFLOW_CALIBRATION"
 SCOPES = {"full": FULL, "small": SMALL}
@@ -71,7 +71,20 @@ def measured(
         "steps_per_block": scope.steps if recipe in BLOCKWISE else None,
     }
     file = scope.recipe(runner, recipe)
-    return named | recipe_row(runner, subject, options, file, digest=digest, images=scope.images)
+    row = recipe_row(runner, subject, options, file, digest=digest, images=scope.images)
+    verified = _verified(runner) if recipe == "best" and bits[0] == 4 else {}
+    return named | row | verified
+
+
+def _verified(runner: Runner) -> Row:
+    """Compare the engines on the last build; a mismatch makes the command fail."""
+    found = runner.nibbleflow("verify", runner.folder / BUILD, "--nodes", "all-convs")
+    return {
+        "engines": ", ".join(map(str, found["engines"])),
+        "convolutions_verified": len({node["name"] for node in found["nodes"]}),
+        "values_compared": found["values"],
+        "mismatches": found["mismatches"],
+    }
 
 
 BENCHMARK = Benchmark(

@@ -41,9 +41,9 @@ _FIGURES = (
     *Uses._fields,
 )
 _EXACT_FIGURES = (
-    "fifo_bound_bits",
+    "fifo_estimate_bits",
     "fifo_bits",
-    "edges_above_bound",
+    "edges_above_estimate",
     "exact_interval_cycles",
     "exact_rounds",
     *(f"exact_{key}" for key in Uses._fields),
@@ -123,9 +123,11 @@ def _exact(network: Network, exact: ExactPlan) -> dict[str, Any]:
     """Return what the plan takes with the real FIFO depths, and its exact cycles."""
     real = {row.key: row.throughput * row.beat_bits for row in exact.fifos.rows}
     return {
-        "fifo_bound_bits": sum(network.bounds.values()),
+        "fifo_estimate_bits": sum(network.fifo_bits.values()),
         "fifo_bits": exact.fifos.throughput_bits,
-        "edges_above_bound": sum(bits > network.bounds.get(key, 0) for key, bits in real.items()),
+        "edges_above_estimate": sum(
+            bits > network.fifo_bits.get(key, 0) for key, bits in real.items()
+        ),
         "exact_interval_cycles": exact.cycles.interval_cycles,
         "exact_rounds": exact.rounds,
         **{f"exact_{key}": count for key, count in zip(Uses._fields, exact.uses, strict=True)},

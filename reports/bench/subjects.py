@@ -22,6 +22,8 @@ from reports.bench.runner import Runner
 
 Arguments = tuple[str, ...]
 
+# Folder of the last build, in the scratch folder.
+BUILD = "build"
 # What a result depends on.
 SOURCES = (
     "quant/ptq",
@@ -88,7 +90,7 @@ def recipe_row(
     digest: str = "",
     images: int = 0,
 ) -> Row:
-    """Quantize and evaluate a network.
+    """Quantize and evaluate a network; the build stays until the next one.
 
     Args:
         runner: Runs the commands.
@@ -99,7 +101,7 @@ def recipe_row(
         images: Most labelled images; 0 for all.
     """
     limit = ("--limit", str(images)) if images else ()
-    folder = runner.folder / "build"
+    folder = runner.folder / BUILD
     begin = perf_counter()
     made = runner.nibbleflow(
         "quantize",
