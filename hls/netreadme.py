@@ -38,6 +38,12 @@ they stand still.
 | layer | kernel | PE | SIMD | cycles | share of the slowest | FIFO |
 |---|---|---:|---:|---:|---:|---:|
 """
+_KEPT = """
+## Weights on the chip
+
+The plan brings the weights of {names} from outside; that is for the RTL of the network. Here they
+are constants as those of the other layers, and the tool chooses their memory.
+"""
 
 
 def network_readme(network: HlsNetwork) -> str:
@@ -66,4 +72,9 @@ def network_readme(network: HlsNetwork) -> str:
             f"| {shown(layer.name)} | {function} | {kernel.outputs[0].lanes} | "
             f"{kernel.inputs[0].lanes} | {cycles:,} | {100 * cycles / most:.0f} % | {depths} |"
         )
-    return head + "\n".join(rows) + "\n"
+    text = head + "\n".join(rows) + "\n"
+    kept = network.kept_weights
+    if kept:
+        names = ", ".join(f"`{shown(name)}`" for name in kept)
+        text += _KEPT.format(names=names)
+    return text

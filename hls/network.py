@@ -59,6 +59,13 @@ class HlsNetwork:
         }
 
     @property
+    def kept_weights(self) -> tuple[str, ...]:
+        """Layers whose weights the schedule brings from outside: they lie on the chip here."""
+        memory = self.schedule.memory
+        names = (node.name for node in self.graph.nodes)
+        return tuple(name for name in names if memory.get(f"{name}.weights") == "external")
+
+    @property
     def stream_bits(self) -> int:
         """Bits of all places of all streams between layers."""
         ports = {layer.name for layer in self.outputs.values()}
@@ -208,7 +215,7 @@ class _Builder:
             notes=notes,
             depths=(LEAST_DEPTH,),
             styles=("auto",),
-            weight_style=self.schedule.memory.get(f"{node.name}.weights", "auto"),
+            weight_style=self._weight_style(node.name),
             trace=stem,
             node=node.name,
         )
@@ -268,11 +275,22 @@ class _Builder:
             case _:
                 return folding.pe
 
+    def _weight_style(self, name: str) -> MemoryStyle:
+        """Return what a layer's weights lie in; the tool chooses for those from outside."""
+        style = self.schedule.memory.get(f"{name}.weights", "auto")
+        return "auto" if style == "external" else style
+
     def _storage(self, node: Node, reader: _Reader) -> tuple[int, MemoryStyle]:
         """Return scheduled depth, in beats of the producer, and memory style of an edge."""
         edge = (node.name, reader.node.name)
         depth = max(LEAST_DEPTH, self.schedule.fifo_depth.get(edge, 0))
-        return depth, self.schedule.memory.get(f"{edge[0]}->{edge[1]}", "auto")
+        style = self.schedule.memory.get(f"{edge[0]}->{edge[1]}", "auto")
+        if style == "external":
+            raise PlanError(
+                f"the schedule has '{edge[0]}->{edge[1]}' from outside; only weights of layers can "
+                "come from outside; give it another style"
+            )
+        return depth, style
 
     def _between(
         self, node: Node, key: str, kind: str, kernel: Kernel, source: str, targets: list[str]

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Cells synthesised with Yosys for UltraScale+.
 
-Weight memories stay black boxes: they are counted by shape (``hw.estimate.memory``), which spares
-Yosys megabits of contents. Multipliers become DSP blocks or logic as the cell asks: Yosys does not
-read the attribute that says so to Vivado.
+Weight memories, and queues of weights from outside, stay black boxes: they are counted by shape
+(``hw.estimate.memory``), which spares Yosys megabits of contents. Multipliers become DSP blocks or
+logic as the cell asks: Yosys does not read the attribute that says so to Vivado.
 """
 
 from collections.abc import Sequence
@@ -91,5 +91,13 @@ def _dut(cell: Cell) -> Dut:
         (OUTPUT, "m_valid_o", branches),
         (INPUT, "m_ready_i", branches),
     )
-    unused = ("m_end_o",) if cell.module == "nf_conv" else ()
-    return Dut(cell.module, cell.parameters, ports, cell.files, unused)
+    if cell.module != "nf_conv":
+        return Dut(cell.module, cell.parameters, ports, cell.files)
+    if cell.streamed is None:
+        return Dut(cell.module, cell.parameters, ports, cell.files, ("m_end_o", "w_ready_o"))
+    words = (
+        (INPUT, "w_data_i", cell.streamed.bits),
+        (INPUT, "w_valid_i", 1),
+        (OUTPUT, "w_ready_o", 1),
+    )
+    return Dut(cell.module, cell.parameters, (*ports, *words), cell.files, ("m_end_o",))

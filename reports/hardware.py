@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from hw.estimate import Resources, conv_weights, module_resources, resources, total
 from hw.network import Network, build_network
+from hw.traffic import Traffic, network_traffic
 from quant.graph import QGraph
 from quant.nodes import Conv, Linear
 from quant.schedule import Schedule
@@ -21,8 +22,9 @@ class Part:
 
     Attributes:
         owner: Node, or producer and consumer of an edge, joined by ``->``.
-        kind: The weight memory of a node; the rest of its cell; the FIFO or width converter of an
-            edge; the fork behind a node; what fills a memory at start; the end of an output.
+        kind: The weight memory of a node, or the queue of its weights from outside; the rest of
+            its cell; FIFO or width converter of an edge; fork behind a node; what fills a memory
+            at start; the end of an output.
         resources: What it takes.
     """
 
@@ -37,9 +39,11 @@ class HardwareEstimate:
 
     Attributes:
         parts: In graph order.
+        traffic: Bytes that move between the network and the memory on the board.
     """
 
     parts: tuple[Part, ...]
+    traffic: Traffic = field(default_factory=Traffic)
 
     @property
     def total(self) -> Resources:
@@ -90,7 +94,7 @@ def network_estimate(
     for name, stream in network.outputs.items():
         values = {"Beats": stream.beats}
         parts.append(Part(name, "end", module_resources("nf_axis_end", values)))
-    return HardwareEstimate(tuple(parts))
+    return HardwareEstimate(tuple(parts), network_traffic(network))
 
 
 def _node_parts(network: Network, name: str) -> list[Part]:

@@ -5,6 +5,7 @@
     module_resources(module, parameters)   the same from parameters, before memory files exist
     conv_weights(parameters)               the weight memories of a convolution
     weight_resources(bits, depth, kind)    the same by shape
+    weight_queue(bits, memories)           what stands in their place for weights from outside
     memory_resources(bits, depth, kind, role)   exact counts of one memory
 
 Lookup tables and flip-flops are fitted to Yosys, which is not Vivado.
@@ -17,6 +18,7 @@ from hw.estimate.model import (
     conv_weights,
     module_resources,
     resources,
+    weight_queue,
     weight_resources,
 )
 from hw.estimate.primitives import Resources, total
@@ -32,5 +34,6 @@ __all__ = [
     "module_resources",
     "resources",
     "total",
+    "weight_queue",
     "weight_resources",
 ]

@@ -337,6 +337,17 @@ def _rom_cycle(w: Work, p: Parameters) -> None:
         add_rom(w, bits, depth, kind)
 
 
+def _weight_stream(w: Work, p: Parameters) -> None:
+    bits, slices = number(p, "Bits"), number(p, "Slices")
+    add_queue(w, bits, number(p, "Places"))
+    w.data += bits
+    for late in range(1, slices):
+        if late >= _SHORTEST_SHIFT:
+            w.lutram_luts += bits // slices
+        else:
+            w.data += late * (bits // slices)
+
+
 def memory_kind(style: str) -> MemoryKind:
     """Return the kind of memory that a style asks for.
 
@@ -367,4 +378,5 @@ _WORK: dict[str, Callable[[Work, Parameters], None]] = {
     "nf_load_gate": _load_gate,
     "nf_rom_load": _rom_load,
     "nf_rom_cycle": _rom_cycle,
+    "nf_weight_stream": _weight_stream,
 }

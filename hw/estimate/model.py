@@ -20,6 +20,9 @@ from hw.estimate.primitives import Resources, total
 from hw.estimate.work import FF_FEATURES, LUT_FEATURES, Work
 
 COEFFICIENTS = "coefficients.json"
+WEIGHT_PLACES = 32
+"""Words of weights from outside that wait at a layer, as ``nf_weight_stream`` has it."""
+
 BASIS = "estimated from Yosys, not Vivado"
 """What every table of estimates says."""
 
@@ -80,13 +83,28 @@ def conv_weights(parameters: Mapping[str, Parameter]) -> Resources:
         PlanError: The style of memory is not known.
     """
     bits, depth = weight_shape(parameters)
+    memories = weight_memories(parameters)
+    if parameters["WeightStyle"] == "external":
+        return weight_queue(bits, memories)
     return weight_resources(
         bits,
         depth,
         memory_kind(str(parameters["WeightStyle"])),
         load=bool(parameters.get("LoadWeights")),
-        memories=weight_memories(parameters),
+        memories=memories,
     )
+
+
+@lru_cache(maxsize=1 << 16)
+def weight_queue(bits: int, memories: int = 1) -> Resources:
+    """Return the estimated resources of ``nf_weight_stream``: what words from outside wait in.
+
+    Args:
+        bits: Bits of a word, a multiple of ``memories``.
+        memories: Slices of a word, each of which comes a cycle later than the one before.
+    """
+    values: dict[str, Parameter] = {"Bits": bits, "Slices": memories, "Places": WEIGHT_PLACES}
+    return module_resources("nf_weight_stream", values)
 
 
 @lru_cache(maxsize=1 << 16)
@@ -131,10 +149,15 @@ def coefficients_version() -> int:
     return int(_read()["version"])
 
 
+# Its control is the same at every width: Yosys counts so many tables and flip-flops, and one
+# flip-flop more per register, of all widths that were run.
+_COUNTED = {"weight_stream": Prices((("cells", 33),), (("cells", 22), ("data", 1)))}
+
+
 @cache
 def _prices() -> dict[str, Prices]:
     found: dict[str, dict[str, dict[str, float]]] = _read()["kinds"]
-    return {
+    return _COUNTED | {
         kind: Prices(
             tuple((n, v["lut"][n]) for n in LUT_FEATURES if v["lut"].get(n)),
             tuple((n, v["ff"][n]) for n in FF_FEATURES if v["ff"].get(n)),

@@ -272,8 +272,9 @@ module nf_conv #(
 
   if (Streamed) begin : g_streamed
     nf_weight_stream #(
-      .Bits(WordBits)
-    ) u_words (
+      .Bits(WordBits),
+      .Slices(Packed ? Cascade : 1)
+    ) u_weights (
       .clk_i,
       .rst_ni,
       .s_data_i(w_data_i),

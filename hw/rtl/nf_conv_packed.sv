@@ -10,7 +10,7 @@
 // blocks k lie in a memory of their own that is read k cycles late: <WeightFile><k>.mem. A word holds
 // of filter p, chain c, kernel column j the operand at (p*Chains + c)*Columns + j. What load_data_i
 // writes is the words of all memories side by side, that of block 0 lowest; so is word_i, the words
-// from outside, which are delayed here.
+// from outside, which come as late.
 //
 // Latency:       from a fold's last tap to valid_o 1 cycle and those of the core.
 // Throughput:    one tap per cycle; folds follow each other without a gap.
@@ -43,7 +43,7 @@ module nf_conv_packed #(
   input  wire logic                           load_write_i,
   input  wire logic [WeightAddrW-1:0]         load_addr_i,
   input  wire logic [WordBits-1:0]            load_data_i,
-  input  wire logic [WordBits-1:0]            word_i,        // a cycle after tap_valid_i
+  input  wire logic [WordBits-1:0]            word_i,        // of block k 1 + k cycles late
   input  wire logic                           tap_valid_i,
   input  wire logic                           tap_first_i,
   input  wire logic                           tap_last_i,
@@ -86,14 +86,7 @@ module nf_conv_packed #(
     localparam string File = $sformatf("%s%0d.mem", WeightFile, k);
     logic [SliceBits-1:0] slice;
     if (Streamed) begin : g_outside
-      nf_delay #(
-        .Bits(SliceBits),
-        .Cycles(k)
-      ) u_late (
-        .clk_i,
-        .data_i(word_i[k*SliceBits+:SliceBits]),
-        .data_o(slice)
-      );
+      assign slice = word_i[k*SliceBits+:SliceBits];
     end else begin : g_stored
       nf_rom_cycle #(
         .Bits(SliceBits),

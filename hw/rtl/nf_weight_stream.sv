@@ -4,11 +4,13 @@
 //
 //   data_o = word n of the stream after the n-th pulse of next_i (n = 0, 1, ...)
 //
+// For the chains of a packed core a word has several slices, and slice k comes k cycles later.
+//
 // It stands in the place of nf_rom_cycle: who feeds the stream repeats the words of the layer from
 // the first to the last, over and over. A reset empties the queue; the next word taken is the first.
 //
 // Latency:       1 cycle from a word taken to valid_o when empty; data_o follows next_i by one cycle
-//                and holds until the next pulse.
+//                (slice k by 1 + k) and holds until the next pulse has come as far.
 // Throughput:    one word per cycle.
 // Back-pressure: next_i only while valid_o is high; s_ready_o is low while Places words wait, and
 //                during a reset. Neither depends on s_valid_i.
@@ -17,6 +19,7 @@
 
 module nf_weight_stream #(
   parameter int unsigned Bits = 8,    // bits of a word
+  parameter int unsigned Slices = 1,  // divides Bits
   parameter int unsigned Places = 32  // words that wait, at least 2: a word per cycle
 ) (
   input  wire logic            clk_i,
@@ -32,8 +35,14 @@ module nf_weight_stream #(
     $fatal(1, "Places (%0d) must be at least 2", Places);
   end
 
+  if (Bits % Slices != 0) begin : g_check_slices
+    $fatal(1, "Slices (%0d) must divide Bits (%0d)", Slices, Bits);
+  end
+
+  localparam int unsigned SliceBits = Bits / Slices;
+
   logic free, take;
-  logic [Bits-1:0] word;
+  logic [Bits-1:0] word, word_q;
 
   // A word that came during a reset would be lost.
   assign s_ready_o = rst_ni & free;
@@ -54,7 +63,18 @@ module nf_weight_stream #(
     .m_ready_i(next_i)
   );
 
-  always_ff @(posedge clk_i) if (next_i) data_o <= word;
+  always_ff @(posedge clk_i) if (next_i) word_q <= word;
+
+  for (genvar k = 0; k < Slices; k++) begin : g_slice
+    nf_delay #(
+      .Bits(SliceBits),
+      .Cycles(k)
+    ) u_late (
+      .clk_i,
+      .data_i(word_q[k*SliceBits+:SliceBits]),
+      .data_o(data_o[k*SliceBits+:SliceBits])
+    );
+  end
 endmodule
 
 `default_nettype wire

@@ -8,6 +8,7 @@ from typing import Literal
 from hw.cell import Stream
 from hw.devices import Device
 from hw.rtl_project import RtlProject
+from hw.traffic import network_traffic
 from hw.vivado.boards import VivadoBoard, vivado_board
 from quant.errors import PlanError
 
@@ -19,7 +20,7 @@ LARGEST_BEAT_BYTES = 512
 
 LOAD_BYTES = 4
 
-Role = Literal["load", "input", "output"]
+Role = Literal["load", "input", "weights", "output"]
 
 UNTESTED = "Untested here: no vendor tool was run on this file."
 
@@ -33,11 +34,11 @@ class AxiStream:
 
     Attributes:
         name: Prefix of the port, as ``s_axis_0``.
-        role: Weights at start, image, or result.
-        tensor: Node whose tensor it carries; empty for weights.
+        role: Weights at start, image, weights over and over, or result.
+        tensor: Node whose tensor it carries, or whose weights; empty for those at start.
         stream: Shape, lanes and bits of the tensor; ``None`` for weights.
         beat_bytes: Bytes of ``tdata``.
-        beats: Beats of one frame, or all words of the weights.
+        beats: Beats of one frame, or all words of the weights, of one round.
     """
 
     name: str
@@ -63,7 +64,7 @@ class VivadoDesign:
         clock_hz: Planned clock.
         sources: SystemVerilog files in order, relative to the folder of the top.
         memories: Memory images that the sources read, relative to the same folder.
-        streams: All ports: weights first, then image, then results.
+        streams: All ports: weights at start first, then image, other weights, then results.
         board: Board; ``None`` when the plan was made for none.
     """
 
@@ -90,6 +91,11 @@ class VivadoDesign:
         """Whether the board has processors that can feed the streams."""
         return self.board is not None and self.board.processing_system is not None
 
+    @property
+    def streamed(self) -> tuple[str, ...]:
+        """Layers whose weights come from outside, over and over."""
+        return tuple(port.tensor for port in self.streams if port.role == "weights")
+
 
 def vivado_design(
     project: RtlProject, sources: Sequence[str], device: Device | None
@@ -110,11 +116,16 @@ def vivado_design(
         words = int(project.load_words.size)
         streams.append(AxiStream("s_axis_load", "load", "", None, LOAD_BYTES, words))
     streams.append(_tensor_stream("s_axis_0", "input", network.input_node, network.input))
+    for part in network_traffic(network).weights:
+        port = AxiStream(part.port, "weights", part.node, None, part.word_bytes, part.words)
+        streams.append(port)
     for k, (name, stream) in enumerate(network.outputs.items()):
         source = network.sources(name)[0].producer
         streams.append(_tensor_stream(f"m_axis_{k}", "output", source, stream))
     for port in streams:
-        _check(port)
+        # No example system feeds the weights from outside.
+        if port.role != "weights":
+            _check(port)
     return VivadoDesign(
         top=project.top,
         digest=network.graph.digest,

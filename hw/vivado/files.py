@@ -2,9 +2,10 @@
 """All files of ``BUILD/rtl/vivado``: scripts, constraints, Makefile, host program, README."""
 
 import string
+from typing import assert_never
 
 from hw.vivado.block_design import block_design_tcl
-from hw.vivado.design import UNTESTED, VivadoDesign
+from hw.vivado.design import UNTESTED, AxiStream, VivadoDesign
 from hw.vivado.driver import driver_text
 from hw.vivado.scripts import clock_xdc, design_tcl, package_ip_tcl, synth_ooc_tcl
 from hw.vivado.wrapper import wrapper_text
@@ -51,8 +52,9 @@ bitstream: ## the example system
 def vivado_files(design: VivadoDesign) -> dict[str, str]:
     """Return the files beside the generated RTL, name to text.
 
-    ``block_design.tcl`` is there for boards with processors only; without it the Makefile's
-    ``bitstream`` target says why.
+    ``block_design.tcl`` is there for boards with processors only, and not where weights come from
+    outside; without it the Makefile's ``bitstream`` target says why. Where weights come from
+    outside there is no ``pynq_driver.py`` either.
 
     Raises:
         PlanError: There are more streams than the block design joins.
@@ -63,13 +65,19 @@ def vivado_files(design: VivadoDesign) -> dict[str, str]:
         "package_ip.tcl": package_ip_tcl(design),
         "clock.xdc": clock_xdc(design),
         f"{design.ip}.v": wrapper_text(design),
-        "pynq_driver.py": driver_text(design),
     }
+    if not design.streamed:
+        files["pynq_driver.py"] = driver_text(design)
     board = design.board
     if board is None:
         reason = "planned for no board that is known here; generate with --board"
     elif board.processing_system is None:
         reason = f"there is no example system for {board.name}; take the IP into an own one"
+    elif design.streamed:
+        reason = (
+            "the example system has no engine that repeats a buffer, as the weights of "
+            f"{', '.join(design.streamed)} need; take the IP into an own one"
+        )
     else:
         reason = ""
         files["block_design.tcl"] = block_design_tcl(design, board, board.processing_system)
@@ -87,17 +95,31 @@ def _readme(design: VivadoDesign, reason: str) -> str:
         else "- `make bitstream`: an example system of processors, one DMA engine per stream and "
         f"the network;\n  `build/{design.top}.bit` and `.hwh`."
     )
+    if design.streamed:
+        tested = [f"{UNTESTED} The syntax of the scripts was checked."]
+        host = [
+            "- There is no host program: what feeds the weights from outside, over and over",
+            "  (`README.md` beside the top), is part of an own system.",
+        ]
+    else:
+        tested = [
+            f"{UNTESTED} The syntax of the scripts was checked, and the host",
+            "program against a stand-in for PYNQ.",
+        ]
+        host = [
+            "- `pynq_driver.py`: detects on the board, with bitstream, bundle and an image. The",
+            "  board needs nibbleflow, and Python as new as nibbleflow asks for.",
+        ]
     rows = [
-        f"| `{p.name}` | {p.tensor or 'weights, once'} | {p.beats:,} | {p.beat_bytes} "
-        f"| {p.memory_bytes} |"
+        f"| `{p.name}` | {_carried(p)} | {p.beats:,} | {p.beat_bytes} "
+        f"| {p.beat_bytes if p.role == 'weights' else p.memory_bytes} |"
         for p in design.streams
     ]
     return "\n".join(
         [
             f"# {design.top} in Vivado",
             "",
-            f"{UNTESTED} The syntax of the scripts was checked, and the host",
-            "program against a stand-in for PYNQ.",
+            *tested,
             "",
             f"Planned for {board} at {design.clock_hz:,} Hz.",
             "",
@@ -105,10 +127,13 @@ def _readme(design: VivadoDesign, reason: str) -> str:
             "  `nibbleflow report BUILD --vendor BUILD/rtl/vivado/build/reports`.",
             f"- `make ip`: the network as an IP (`{design.ip}`) in `build/ip`.",
             block,
-            "- `pynq_driver.py`: detects on the board, with bitstream, bundle and an image. The",
-            "  board needs nibbleflow, and Python as new as nibbleflow asks for.",
+            *host,
             "",
             "A beat takes a power of two of bytes in memory; the bytes behind its codes are zero.",
+            *(
+                ["Words of weights over and over lie in memory as they are."]
+                * bool(design.streamed)
+            ),
             "",
             "| stream | tensor | beats | bytes of tdata | bytes in memory |",
             "|---|---|---|---|---|",
@@ -116,3 +141,15 @@ def _readme(design: VivadoDesign, reason: str) -> str:
             "",
         ]
     )
+
+
+def _carried(port: AxiStream) -> str:
+    match port.role:
+        case "load":
+            return "weights, once"
+        case "weights":
+            return f"weights of {port.tensor}, over and over"
+        case "input" | "output":
+            return port.tensor
+        case _:
+            assert_never(port.role)

@@ -15,6 +15,7 @@ from nibbleflow.cli.options import (
     JsonFile,
     MaxMacs,
     OneByOne,
+    StreamWeights,
     aim,
 )
 from nibbleflow.cli.running import run
@@ -30,6 +31,7 @@ def generate(
     clock: Clock = None,
     max_macs: MaxMacs = None,
     core: CoreName = None,
+    stream_weights: StreamWeights = None,
     force: Force = False,
     json: JsonFile = None,
 ) -> None:
@@ -39,7 +41,7 @@ def generate(
         "rtl": rtl,
         "hls": hls,
         "nodes": nodes,
-        **aim(fps, board, clock, max_macs, core),
+        **aim(fps, board, clock, max_macs, core, stream_weights),
         "force": force,
     }
     run("generate", given, json, build)

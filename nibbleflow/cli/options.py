@@ -45,6 +45,10 @@ CoreName = Annotated[
         "outer4, pack6, pack12, w4a8; plain_lut if left out.",
     ),
 ]
+StreamWeights = Annotated[
+    str | None,
+    typer.Option(help="NAME,…: layers whose weights come from outside the chip in the RTL."),
+]
 BreakpointMethod = Annotated[
     str, typer.Option(help="PWLQ's breakpoint: search, gaussian or laplacian.")
 ]
@@ -62,6 +66,7 @@ def aim(
     clock: float | None,
     max_macs: int | None,
     core: str | None,
+    stream_weights: str | None,
 ) -> dict[str, Any]:
     """Return a verb's arguments of what a plan is made for."""
     return {
@@ -70,6 +75,7 @@ def aim(
         "clock_mhz": clock,
         "max_macs": max_macs,
         "core": core,
+        "stream_weights": stream_weights,
     }
 
 

@@ -6,7 +6,17 @@ from typing import Annotated
 
 import typer
 
-from nibbleflow.cli.options import Board, Build, Clock, CoreName, Fps, JsonFile, MaxMacs, aim
+from nibbleflow.cli.options import (
+    Board,
+    Build,
+    Clock,
+    CoreName,
+    Fps,
+    JsonFile,
+    MaxMacs,
+    StreamWeights,
+    aim,
+)
 from nibbleflow.cli.running import run
 
 
@@ -24,12 +34,13 @@ def report(
     clock: Clock = None,
     max_macs: MaxMacs = None,
     core: CoreName = None,
+    stream_weights: StreamWeights = None,
     json: JsonFile = None,
 ) -> None:
     """Write one offline page, tables and plots: memory, cycles, resources, SQNR, bit widths."""
     given = {
         "build": build,
         "vendor": vendor or [],
-        **aim(fps, board, clock, max_macs, core),
+        **aim(fps, board, clock, max_macs, core, stream_weights),
     }
     run("report", given, json, build)

@@ -5,7 +5,17 @@ from typing import Annotated
 
 import typer
 
-from nibbleflow.cli.options import Board, Build, Clock, CoreName, Fps, JsonFile, MaxMacs, aim
+from nibbleflow.cli.options import (
+    Board,
+    Build,
+    Clock,
+    CoreName,
+    Fps,
+    JsonFile,
+    MaxMacs,
+    StreamWeights,
+    aim,
+)
 from nibbleflow.cli.running import run
 
 
@@ -28,6 +38,7 @@ def synth(
     clock: Clock = None,
     max_macs: MaxMacs = None,
     core: CoreName = None,
+    stream_weights: StreamWeights = None,
     json: JsonFile = None,
 ) -> None:
     """Synthesise the cells with open tools: counted beside estimated."""
@@ -36,6 +47,6 @@ def synth(
         "target": target,
         "nodes": nodes,
         "largest_macs": largest,
-        **aim(fps, board, clock, max_macs, core),
+        **aim(fps, board, clock, max_macs, core, stream_weights),
     }
     run("synth", given, json, build)

@@ -14,6 +14,7 @@ from nibbleflow.cli.options import (
     JsonFile,
     MaxMacs,
     OneByOne,
+    StreamWeights,
     aim,
 )
 from nibbleflow.cli.running import run
@@ -38,6 +39,7 @@ def verify(
     clock: Clock = None,
     max_macs: MaxMacs = None,
     core: CoreName = None,
+    stream_weights: StreamWeights = None,
     json: JsonFile = None,
 ) -> None:
     """Run every engine on real weights and activations; demand equal bits."""
@@ -51,6 +53,6 @@ def verify(
         "frame": frame,
         "seed": seed,
         "waves": waves,
-        **aim(fps, board, clock, max_macs, core),
+        **aim(fps, board, clock, max_macs, core, stream_weights),
     }
     run("verify", given, json, build)

@@ -5,7 +5,9 @@ import re
 from pathlib import Path
 from typing import Any
 
+from rich.console import RenderableType
 from rich.table import Table
+from rich.text import Text
 
 from hls import (
     emit_conv_hls,
@@ -27,11 +29,13 @@ from nibbleflow.result import Result
 from nibbleflow.vivadofiles import write_vivado
 from quant.bundle import Bundle, load_bundle
 from quant.bundle.names import unique_stems
+from quant.errors import InputFileError
 from quant.graph import QGraph
 from quant.nodes import Conv
 from quant.schedule import Schedule
 from reports.hardware import network_estimate
 from reports.resourcetable import resource_tables, resource_values
+from reports.traffic import TrafficFigures, traffic_parts, traffic_values
 from sim.golden import GoldenModel
 from sim.host import input_codes
 
@@ -47,6 +51,7 @@ def generate(
     clock_mhz: float | None = None,
     max_macs: int | None = None,
     core: str | None = None,
+    stream_weights: str | None = None,
     force: bool = False,
 ) -> Result:
     """Write hardware sources: the whole network in RTL and in HLS C++.
@@ -61,11 +66,13 @@ def generate(
         clock_mhz: Planned clock.
         max_macs: Multiply-accumulates per cycle to fold the network for.
         core: What multiplies: a core's name, or ``auto``; ``plain_lut`` when left out.
+        stream_weights: Layers, joined by commas, whose weights come from outside (RTL); HLS C++
+            keeps them on the chip.
         force: Whether existing sources may be replaced.
 
     Returns:
         ``values`` has ``files``, relative to the build folder; with the whole network in RTL also
-        ``resources``, estimated.
+        ``resources``, estimated, and with weights from outside ``external``.
 
     Raises:
         NibbleflowError: The build, a name or a folding is wrong, or hls4ml is missing.
@@ -74,31 +81,45 @@ def generate(
     bundle = load_bundle(folder.bundle)
     graph = bundle.graph
     chosen = choose_convs(graph, nodes or "all-convs")
-    aim = Aim(fps, board, clock_mhz, max_macs, core)
+    aim = Aim(fps, board, clock_mhz, max_macs, core, stream_weights)
     both = rtl == hls
     whole = nodes is None
+    if nodes is not None and stream_weights is not None:
+        raise InputFileError(
+            "--stream-weights is for the whole network, whose top has the streams; leave it or "
+            "--nodes out"
+        )
     plan = network_plan(folder, graph, aim, replace_saved=True) if whole else None
     schedule = plan_schedule(graph, aim) if plan is None else plan.schedule
     written: list[Path] = []
-    tables: tuple[Table, ...] = ()
+    tables: tuple[RenderableType, ...] = ()
     values: dict[str, Any] = {"digest": graph.digest}
     if both or rtl:
         with whole_folder(folder.rtl, force=force) as target:
             if plan is not None:
-                project = write_network(graph, schedule, plan.ultra_filled, target)
+                cycles = plan.cycles.interval_cycles
+                project = write_network(graph, schedule, plan.ultra_filled, cycles, target)
                 write_vivado(project, plan.device, target)
                 estimate = network_estimate(
                     graph, schedule, ultra_initial_contents=plan.ultra_filled
                 )
-                tables = resource_tables(estimate, plan.device)
+                figures = TrafficFigures(estimate.traffic, cycles, schedule.clock_hz, plan.device)
+                tables = (
+                    *resource_tables(estimate, plan.device),
+                    *traffic_parts(figures),
+                )
                 values["resources"] = resource_values(estimate)
+                if estimate.traffic.weights:
+                    values["external"] = traffic_values(figures)
             else:
                 _write_rtl(graph, chosen, schedule, target)
         written += _files(folder.rtl)
     if both or hls:
         with whole_folder(folder.hls, force=force) as target:
             if whole:
-                _write_hls_network(folder, bundle, schedule, target)
+                kept = _write_hls_network(folder, bundle, schedule, target)
+                if kept:
+                    tables += (Text(f"HLS C++ keeps on the chip: weights of {', '.join(kept)}"),)
             else:
                 _write_hls(graph, chosen, schedule, target)
         written += _files(folder.hls)
@@ -149,8 +170,12 @@ def _write_hls(graph: QGraph, nodes: tuple[Conv, ...], schedule: Schedule, targe
 
 def _write_hls_network(
     folder: BuildFolder, bundle: Bundle, schedule: Schedule, target: Path
-) -> None:
-    """Write the network's project with one kept frame and its golden outputs as vectors."""
+) -> tuple[str, ...]:
+    """Write the network's project with one kept frame and its golden outputs as vectors.
+
+    Returns:
+        Layers whose weights the plan brings from outside; they are in the project.
+    """
     graph, fmt = bundle.graph, bundle.graph.input.output
     network = emit_network(graph, schedule)
     target.rmdir()
@@ -161,6 +186,7 @@ def _write_hls_network(
     expected = [(golden[n.name], graph.formats[n.name].bits) for n in graph.outputs]
     for vectors in sorted(target.glob("*/tb_data")):
         write_network_vectors(vectors, (codes, fmt.bits), expected)
+    return network.kept_weights
 
 
 def _files(folder: Path) -> list[Path]:

@@ -26,6 +26,7 @@ from reports.network import NetworkSummary
 from reports.resourcetable import resource_tables, resource_values
 from reports.summary import Summary, summarise
 from reports.tables import summary_tables
+from reports.traffic import TrafficFigures, traffic_parts, traffic_values
 from reports.vendor import planned_intervals, read_vendor_report, vendor_json, vendor_tables
 from reports.weightsonly import weights_report, weights_tables, write_weights_report
 from reports.write import PAGE, report_plots, write_report
@@ -43,6 +44,7 @@ def report(
     clock_mhz: float | None = None,
     max_macs: int | None = None,
     core: str | None = None,
+    stream_weights: str | None = None,
 ) -> Result:
     """Write the report of a build into ``BUILD/report``.
 
@@ -55,27 +57,30 @@ def report(
         clock_mhz: Planned clock.
         max_macs: Multiply-accumulates per cycle to fold the network for.
         core: What multiplies: a core's name, or ``auto``; ``plain_lut`` when left out.
+        stream_weights: Layers, joined by commas, whose weights come from outside.
 
     Returns:
         ``values`` has ``memory`` (``honest_ratio``, ``published_ratio``, ``bits``), ``macs``,
         ``layers``, ``cores`` (packed ones that are left), ``resources`` (estimated) and ``page``,
-        the HTML file, if Jinja2 is there to make it; with vendor reports also ``vendor``.
+        the HTML file, if Jinja2 is there to make it; with vendor reports also ``vendor``, with
+        weights from outside ``external``.
 
     Raises:
         NibbleflowError: The build or a report cannot be read, or the aims cannot be met.
     """
     folder = BuildFolder.existing(build)
     if is_weights_bundle(folder.bundle):
-        if vendor or any(aim is not None for aim in (fps, board, clock_mhz, max_macs, core)):
+        aims = (fps, board, clock_mhz, max_macs, core, stream_weights)
+        if vendor or any(aim is not None for aim in aims):
             raise InputFileError(
                 f"{build} is of kind weights: there is no hardware to plan or compare; leave "
-                "--vendor, --fps, --board, --clock, --max-macs and --core out"
+                "--vendor, --fps, --board, --clock, --max-macs, --core and --stream-weights out"
             )
         return _report_weights(folder)
     bundle = load_bundle(folder.bundle)
     float_graph, _ = load_float(folder.floats)
     found = [read_vendor_report(path) for given in vendor for path in _report_files(Path(given))]
-    aim = Aim(fps, board, clock_mhz, max_macs, core)
+    aim = Aim(fps, board, clock_mhz, max_macs, core, stream_weights)
     plan = network_plan(folder, bundle.graph, aim)
     summary = summarise(bundle, plan.schedule)
     network = NetworkSummary(plan.fifos, plan.cycles)
@@ -91,6 +96,11 @@ def report(
         bundle.graph, plan.schedule, ultra_initial_contents=plan.ultra_filled
     )
     values["resources"] = resource_values(estimate)
+    figures = TrafficFigures(
+        estimate.traffic, plan.cycles.interval_cycles, plan.schedule.clock_hz, device
+    )
+    if estimate.traffic.weights:
+        values["external"] = traffic_values(figures)
     page = _page(folder, bundle, summary, network, estimate, plan.schedule.clock_hz, device)
     plots = report_plots(summary, bundle, float_graph, network)
     with (
@@ -122,6 +132,7 @@ def report(
         core_table(cores),
         *summary_tables(summary),
         *resource_tables(estimate, device),
+        *traffic_parts(figures),
     )
     return Result("report", values, (*tables, *vendor_tables(found, planned), written))
 

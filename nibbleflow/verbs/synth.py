@@ -52,6 +52,7 @@ def synth(
     clock_mhz: float | None = None,
     max_macs: int | None = None,
     core: str | None = None,
+    stream_weights: str | None = None,
 ) -> Result:
     """Synthesise the planned network with open tools.
 
@@ -68,6 +69,7 @@ def synth(
         clock_mhz: Planned clock.
         max_macs: Multiply-accumulates per cycle to fold the network for.
         core: What multiplies: a core's name, or ``auto``; ``plain_lut`` when left out.
+        stream_weights: Layers, joined by commas, whose weights come from outside.
 
     Returns:
         ``values`` has ``cells``: with ``xcup`` the distinct cells (``module``, ``owners``,
@@ -90,7 +92,7 @@ def synth(
         raise InputFileError(f"--largest {largest_macs} must be positive")
     folder = BuildFolder.existing(build)
     graph = load_bundle(folder.bundle).graph
-    aim = Aim(fps, board, clock_mhz, max_macs, core)
+    aim = Aim(fps, board, clock_mhz, max_macs, core, stream_weights)
     plan = network_plan(folder, graph, aim)
     schedule, filled = plan.schedule, plan.ultra_filled
     network = build_network(graph, schedule, ultra_initial_contents=filled)
@@ -171,8 +173,9 @@ def _place(
     if nodes is None:
         cells = _all_cells(network)
         streams = [network.input, *network.outputs.values()]
+        streamed = list(network.cells.values())
         together = total(resources(cell) for cell in cells)
-        check_fit(network.graph.name, cells, together, _pins(streams))
+        check_fit(network.graph.name, cells, together, _pins(streams, streamed))
         project = emit_rtl(network.graph, network.schedule, ultra_initial_contents=filled)
         soft = [f"u_{network.stems[n]}" for n, cell in network.cells.items() if _in_logic(cell)]
         files = sources | dict(project.files)
@@ -186,7 +189,7 @@ def _place(
         if node.name not in network.cells:
             raise InputFileError(f"'{node.name}' is an end of the graph and has no cell")
         cell = network.cells[node.name]
-        check_fit(node.name, [cell], resources(cell), _pins([*cell.inputs, cell.output]))
+        check_fit(node.name, [cell], resources(cell), _pins([*cell.inputs, cell.output], [cell]))
     with progress_bar("placing and routing", len(chosen)) as advance:
         for node in chosen:
             cell, top = network.cells[node.name], f"nf_{network.stems[node.name]}"
@@ -207,9 +210,11 @@ def _all_cells(network: Network) -> list[Cell]:
     return [*network.cells.values(), *(piece for piece in edges if piece is not None)]
 
 
-def _pins(streams: Sequence[Stream]) -> int:
-    """Return the bits of the ports of a top with these AXI4-Streams, clock and reset."""
-    return 2 + sum(port_bits(stream) + 3 for stream in streams)
+def _pins(streams: Sequence[Stream], cells: Sequence[Cell]) -> int:
+    """Return the bits of the ports of a top with these streams and cells, clock and reset."""
+    words = [len(cell.streamed.words[0]) for cell in cells if cell.streamed is not None]
+    widths = [*(port_bits(stream) for stream in streams), *(8 * count for count in words)]
+    return 2 + sum(width + 3 for width in widths)
 
 
 def _placed_result(folder: BuildFolder, network: Network, designs: list[PlacedDesign]) -> Result:

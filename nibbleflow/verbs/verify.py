@@ -4,6 +4,7 @@
 import functools
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -62,6 +63,7 @@ def verify(
     clock_mhz: float | None = None,
     max_macs: int | None = None,
     core: str | None = None,
+    stream_weights: str | None = None,
 ) -> Result:
     """Compare every engine with the golden model, bit for bit.
 
@@ -88,6 +90,8 @@ def verify(
         clock_mhz: Planned clock.
         max_macs: Multiply-accumulates per cycle that the RTL is folded for.
         core: What multiplies: a core's name, or ``auto``; ``plain_lut`` when left out.
+        stream_weights: Layers, joined by commas, whose weights come from outside in the RTL of the
+            network, and of a replayed node.
 
     Returns:
         ``values`` has ``engines``, ``nodes`` (one row per node, engine and case) and the sums
@@ -102,18 +106,24 @@ def verify(
     if not 2 <= frames <= KEPT_FRAMES:
         raise InputFileError(f"--frames {frames} must be 2 to {KEPT_FRAMES}")
     started = time.perf_counter()
-    aim = Aim(fps, board, clock_mhz, max_macs, core)
+    aim = Aim(fps, board, clock_mhz, max_macs, core, stream_weights)
     folder = BuildFolder.existing(build)
     bundle = load_bundle(folder.bundle)
     graph = bundle.graph
     codes = _codes(folder, bundle.host, graph, frames)
 
+    if nodes is not None and frame is None and stream_weights is not None:
+        raise InputFileError(
+            "--stream-weights is for the whole network, or for --frame; leave it or --nodes out"
+        )
+    # A convolution that runs one by one has its weights in its cell.
+    single_aim = replace(aim, stream_weights=None)
+
     def replay(engine: str, name: str, number: int | None = None) -> str:
         flags = f"--nodes {name} --{engine}" if engine in ("rtl", "hls") else f"--nodes {name}"
         place = "" if number is None else f" --frame {number}"
-        return (
-            f"nibbleflow verify {build} {flags}{place} --frames {frames} --seed {seed}{aim.options}"
-        )
+        options = single_aim.options if number is None else aim.options
+        return f"nibbleflow verify {build} {flags}{place} --frames {frames} --seed {seed}{options}"
 
     if frame is not None:
         verdicts = _replays(graph, nodes, frame, codes, folder, aim, replay, seed, hls, waves)

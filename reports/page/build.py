@@ -15,7 +15,13 @@ from reports.memorymap import memory_map_plot, smallest_board
 from reports.network import NetworkSummary
 from reports.page.blocks import Block, Page, Plot, Section
 from reports.page.exploration import exploration_section
-from reports.page.hardware import fifo_section, hardware_facts, memory_blocks, speed_section
+from reports.page.hardware import (
+    fifo_section,
+    hardware_facts,
+    memory_blocks,
+    speed_section,
+    traffic_blocks,
+)
 from reports.page.inlinesvg import inline_svg
 from reports.page.network import (
     nodes_section,
@@ -28,6 +34,7 @@ from reports.page.reproduce import RunFile, reproduce_section
 from reports.page.synthesis import synthesis_section
 from reports.page.verification import verification_section, verification_verdict
 from reports.summary import Summary
+from reports.traffic import TrafficFigures
 
 _BOARDS = tuple(board for board in DEVICES.values() if board.family == "ultrascale+")
 # Name of a picture: what it is, what it shows.
@@ -120,7 +127,13 @@ def report_page(given: PageInput) -> Page:
             "memorymap", render(lambda: memory_map_plot(estimate, board), "svg")
         )
         named = hardware.device is not None
-        memory = memory_blocks(estimate, board, named, _BOARDS, plots)
+        figures = TrafficFigures(
+            estimate.traffic, network.cycles.interval_cycles, hardware.clock_hz, hardware.device
+        )
+        memory = (
+            *memory_blocks(estimate, board, named, _BOARDS, plots),
+            *traffic_blocks(figures),
+        )
         planned = [
             speed_section(network, plots),
             exploration_section(given.explored_plan, given.explored_front, summary.digest),

@@ -21,6 +21,7 @@ from reports.page.blocks import (
     text_cell,
 )
 from reports.page.network import KIB_BITS, Plots
+from reports.traffic import COLUMNS, MEGABYTE, TrafficFigures
 
 _WHAT = {
     "weights": "weights",
@@ -89,6 +90,27 @@ def memory_blocks(
         plots["memorymap"],
         Grid("memory-table", caption, columns, rows),
         _board_table(estimate, boards),
+    )
+
+
+def traffic_blocks(figures: TrafficFigures) -> tuple[Block, ...]:
+    """Return what weights from outside take of the board's bandwidth; nothing without any."""
+    if not figures.traffic.weights:
+        return ()
+    rows = tuple(
+        (
+            text_cell(name),
+            text_cell(port),
+            *(number_cell(count) for count in (word, memory, repeats)),
+            number_cell(rate / MEGABYTE, "{:,.1f}"),
+        )
+        for name, port, word, memory, repeats, rate in figures.rows()
+    )
+    columns = tuple(Column(name, k >= 2) for k, name in enumerate(COLUMNS))
+    over = 0 < figures.board_rate < figures.rate(figures.traffic.frame_bytes)
+    return (
+        Paragraph(f"Weights from outside: {figures.verdict}", "bad" if over else ""),
+        Grid("traffic-table", "Layers without a weight memory.", columns, rows),
     )
 
 

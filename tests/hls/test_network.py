@@ -23,7 +23,7 @@ from quant.errors import PlanError, ToolError
 from quant.graph import QGraph
 from quant.nodes import Input
 from quant.samples import sample_codes
-from quant.schedule import Folding, Schedule
+from quant.schedule import Folding, MemoryStyle, Schedule
 from sim.golden import GoldenModel
 from tests.hls.network_graphs import corners, every_kind
 from tests.tcl import tcl
@@ -248,6 +248,29 @@ class TestCompiled:
         done = _make(folder, "vivado")
         assert done.returncode != 0
         assert "error: this project has no tree for Vivado HLS" in done.stdout
+
+    def test_weights_from_outside_stay_on_the_chip(self, tmp_path: Path) -> None:
+        graph, schedule = every_kind()
+        memory: dict[str, MemoryStyle] = {"long.weights": "external", "stem.weights": "block"}
+        network = emit_network(graph, replace(schedule, memory=memory))
+        inside = emit_network(graph, replace(schedule, memory={"stem.weights": "block"}))
+        assert (network.kept_weights, inside.kept_weights) == (("long",), ())
+        folder = write_network(network, tmp_path / "p")
+        top = (folder / "vitis" / "firmware" / f"{network.name}.cpp").read_text()
+        assert "variable=stem_weights type=rom_1p impl=bram" in top
+        assert "variable=long_weights type=rom_1p" not in top
+        assert network.files == inside.files
+        said = (folder / "README.md").read_text()
+        assert "The plan brings the weights of `long` from outside; that is for the RTL" in said
+        other = write_network(inside, tmp_path / "q")
+        assert "from outside" not in (other / "README.md").read_text()
+        edge = f"{graph.node('stem').source}->stem"
+        with pytest.raises(PlanError) as caught:
+            emit_network(graph, replace(schedule, memory={edge: "external"}))
+        assert str(caught.value) == (
+            f"the schedule has '{edge}' from outside; only weights of layers can come from "
+            "outside; give it another style"
+        )
 
     def test_same_input_same_bytes_and_no_path(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

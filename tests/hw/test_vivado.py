@@ -174,6 +174,30 @@ def chain(lines: list[str], start: str) -> list[str]:
     return found
 
 
+def test_weights_from_outside_are_streams_of_the_ip_without_an_example_system(tmp_path):
+    first, second = (conv.name for conv in GRAPH.convs[:2])
+    streamed = project_of(memory={f"{n}.weights": "external" for n in (first, second)})
+    design = design_of(streamed, "zcu104")
+    assert design.streamed == (first, second)
+    files = vivado_files(design)
+    assert "block_design.tcl" not in files
+    assert "pynq_driver.py" not in files
+    lines = stand_in(files, tmp_path, "package_ip.tcl")
+    clocked = [line.split()[2] for line in lines if "associate" in line and "-busif" in line]
+    assert clocked == [p.name for p in design.streams]
+    assert {"s_axis_weights_0", "s_axis_weights_1"} <= set(clocked)
+    assert ".s_axis_weights_1_tready(s_axis_weights_1_tready)" in files[f"{design.ip}.v"]
+    reason = (
+        f"the example system has no engine that repeats a buffer, as the weights of {first}, "
+        f"{second} need; take the IP into an own one"
+    )
+    assert f'@echo "error: {reason}"; exit 1' in files["Makefile"]
+    words = streamed.network.cells[first].streamed.words
+    row = f"| `s_axis_weights_0` | weights of {first}, over and over | {len(words):,} "
+    assert f"{row}| {words.shape[1]} | {words.shape[1]} |" in files["README.md"]
+    assert "There is no host program" in files["README.md"]
+
+
 @pytest.mark.parametrize("board", ["pynq-z2", "zcu104"])
 def test_block_design_joins_every_stream(loaded, board, tmp_path):
     design = design_of(loaded, board)

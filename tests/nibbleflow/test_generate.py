@@ -99,3 +99,51 @@ def test_driver_finds_what_detect_finds(generated, picture, cli, tmp_path, monke
         driver.DESIGN, bitstream, generated / "bundle", load=tmp_path / "none"
     ).host.class_names
     assert [row["class"] for row in rows] == [names[c] for c in found.classes]
+
+
+def test_weights_from_outside(build, cli, tmp_path):
+    """A file per stream, its length and rate; what cannot be built says so."""
+    graph = load_bundle(build / "bundle").graph
+    first, second = (conv.name for conv in graph.convs[3:5])
+    record = tmp_path / "g.json"
+    given = ("--stream-weights", f"{first},{second}", "--board", "kv260", "--json", record)
+    done = cli("generate", build, *given)
+    assert done.code == 0, done.err
+    assert f"HLS C++ keeps on the chip: weights of {first}, {second}" in done.out
+    found = json.loads(record.read_text())["external"]
+    assert [row["layer"] for row in found["weights"]] == [first, second]
+    plan = json.loads((build / "schedule.json").read_text())
+    assert plan["memory"][f"{second}.weights"] == "external"
+    interval = json.loads((build / "fifos.json").read_text())["cycles"]["interval_cycles"]
+    total = found["picture_bytes_per_frame"]
+    readme = (build / "rtl" / "README.md").read_text()
+    for k, row in enumerate(found["weights"]):
+        words = (build / "rtl" / f"weights_{k}.bin").read_bytes()
+        assert len(words) == row["bytes_in_memory"] > 0
+        assert row["bytes_per_frame"] == len(words) * row["repeats"]
+        rate = -(-row["bytes_per_frame"] * plan["clock_hz"] // interval)
+        assert (row["bytes_per_second"], row["bytes_on_chip"]) == (rate, 0)
+        assert f"| {len(words):,} | {row['repeats']:,} | {rate:,} |" in readme
+        total += row["bytes_per_frame"]
+    assert found["bytes_per_second"] == -(-total * plan["clock_hz"] // interval)
+    assert found["board_bytes_per_second"] == 19_200_000_000
+    assert not (build / "rtl" / "vivado" / "block_design.tcl").exists()
+    said = (build / "hls" / "README.md").read_text().replace("\n", " ")
+    assert f"brings the weights of `{first}`, `{second}` from outside" in said
+    # The plan is kept, so the report shows it without being asked.
+    done = cli("report", build, "--json", record)
+    assert done.code == 0, done.err
+    assert json.loads(record.read_text())["external"] == found
+    page = (build / "report" / "index.html").read_text()
+    assert 'id="traffic-table"' in page
+    assert "of the 19,200 MB/s of kv260." in page
+
+
+def test_weights_from_outside_are_for_whole_networks(build, cli):
+    name = load_bundle(build / "bundle").graph.convs[0].name
+    done = cli("generate", build, "--nodes", name, "--stream-weights", name)
+    assert (done.code, done.error) == (
+        1,
+        "--stream-weights is for the whole network, whose top has the streams; leave it or "
+        "--nodes out",
+    )

@@ -3,13 +3,14 @@
 
 import json
 import re
+from dataclasses import replace
 
 import pytest
 
 from nibbleflow.folders import BuildFolder
 from nibbleflow.foldings import Aim
 from nibbleflow.plans import network_plan
-from quant.errors import InputFileError
+from quant.errors import GraphError, InputFileError
 from quant.samples import sample_graph
 
 GRAPH = sample_graph(1)
@@ -47,6 +48,44 @@ def test_another_aim_or_graph_plans_anew(tmp_path):
     assert said == ["planned anew"]
     assert folder.schedule.read_text() != kept
     assert planned(folder, Aim(max_macs=96))[0].cycles == large.cycles
+
+
+def test_layers_whose_weights_come_from_outside_are_part_of_the_aim(tmp_path):
+    folder = BuildFolder(tmp_path)
+    inside, _ = planned(folder, SMALL)
+    names = [conv.name for conv in GRAPH.convs[:2]]
+    aim = replace(SMALL, stream_weights=f"{names[0]}, {names[1]},{names[0]}")
+    assert aim.options == f" --max-macs 24 --stream-weights '{names[0]}, {names[1]},{names[0]}'"
+    outside, said = planned(folder, aim, replace_saved=True)
+    assert said == ["planned anew"]
+    assert outside.schedule.memory == {
+        **inside.schedule.memory, **dict.fromkeys((f"{n}.weights" for n in names), "external")
+    }  # fmt: skip
+    assert outside.cycles == inside.cycles
+    # Kept, read again, and used by verbs that name no aim.
+    for again in (aim, Aim()):
+        kept, said = planned(folder, again)
+        assert said == [f"plan of {tmp_path / 'schedule.json'}"]
+        assert kept.schedule.memory == outside.schedule.memory
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (" , ", "--stream-weights is empty; write NAME,… of layers with weights"),
+        (
+            "pool",
+            "--stream-weights: 'pool' is a node of kind maxpool, which has no weights; name "
+            "convolutions and linear layers",
+        ),
+    ],
+)
+def test_only_layers_have_weights_to_stream(tmp_path, names, message):
+    with pytest.raises(InputFileError) as caught:
+        planned(BuildFolder(tmp_path), replace(SMALL, stream_weights=names))
+    assert str(caught.value) == message
+    with pytest.raises(GraphError, match=r"^no node is called 'gone'; there are: "):
+        planned(BuildFolder(tmp_path), replace(SMALL, stream_weights="gone"))
 
 
 @pytest.mark.parametrize("key", ["graph_digest", "schedule_digest", "planner_digest"])

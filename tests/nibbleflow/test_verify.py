@@ -198,6 +198,10 @@ def test_replay_of_one_frame(cli, build, tmp_path):
             "--fps and --max-macs are two targets of one plan; give one",
         ),
         (("--clock", -1), "--clock -1 must be positive"),
+        (
+            ("--nodes", NODE, "--stream-weights", NODE),
+            "--stream-weights is for the whole network, or for --frame; leave it or --nodes out",
+        ),
     ],
 )
 def test_bad_plans_and_replays(cli, build, options, message):

@@ -12,6 +12,7 @@ from hw.estimate import (
     conv_weights,
     module_resources,
     resources,
+    weight_queue,
     weight_resources,
 )
 from hw.estimate.cells import cell_kind, cell_work, memory_kind
@@ -150,6 +151,27 @@ def test_the_weight_memory_stands_apart():
     assert weight_resources(128, 72, "distributed").lut >= 128
 
 
+# Bits and slices of a word, and what Yosys counts: logic, flip-flops, logic as memory.
+QUEUES = (
+    (8, 1, 33, 30, 8), (13, 1, 33, 35, 8), (48, 1, 33, 70, 32), (96, 1, 33, 118, 56),
+    (100, 2, 33, 172, 64), (144, 4, 33, 274, 124), (288, 1, 33, 310, 168),
+    (432, 8, 33, 616, 518), (600, 1, 33, 622, 344),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("bits", "slices", "lut", "ff", "lutram"), QUEUES)
+def test_a_queue_of_weights_from_outside_is_counted_exactly(bits, slices, lut, ff, lutram):
+    assert weight_queue(bits, slices) == Resources(lut=lut, ff=ff, lutram_luts=lutram)
+
+
+def test_weights_from_outside_take_no_memory_but_their_queue():
+    cell = conv(Folding(4, 8), weight_memory="external")
+    assert conv_weights(cell.parameters) == weight_queue(128)
+    assert resources(cell) == resources(cell, weights=False) + weight_queue(128)
+    assert resources(cell, weights=False) == resources(conv(Folding(4, 8)), weights=False)
+    assert weight_queue(128).bram18 == 0 < weight_resources(128, 72, "block").bram18
+
+
 def test_a_chain_has_as_many_weight_memories_as_blocks():
     node, source = sample_conv(
         3, 16, 16, act_bits=4, scheme="symmetric", granularity=Granularity.LAYER
@@ -227,7 +249,7 @@ def test_what_has_no_estimate():
         "there is no estimate for module 'nf_softmax'; estimated: nf_add, nf_avgpool, "
         "nf_axis_end, nf_concat, nf_conv, nf_fork, nf_globalpool, nf_load_gate, nf_lookup, "
         "nf_maxpool, nf_requantize, nf_rom_cycle, nf_rom_load, nf_split, nf_stream_fifo, "
-        "nf_upsample, nf_width"
+        "nf_upsample, nf_weight_stream, nf_width"
     )
     with pytest.raises(PlanError) as caught:
         memory_kind("paper")
