@@ -44,7 +44,13 @@ types: setup ## Strict types
 imports: setup ## Import contracts: floors go down only
 	$(BIN)/lint-imports
 
-bench: setup ## Slow and real-data checks (make bench NAME=yolov5n); results to reports/results
+# 'make bench study' is 'make bench NAME=study': goals behind it name benchmarks.
+ifeq (bench,$(firstword $(MAKECMDGOALS)))
+NAME ?= $(wordlist 2,$(words $(MAKECMDGOALS)),$(MAKECMDGOALS))
+$(eval $(filter-out demo,$(NAME)):;@:)
+endif
+
+bench: setup ## Slow and real-data checks (make bench yolov5n); results to reports/results
 	$(BIN)/python -m reports.bench $(NAME)
 
 clean: ## Remove what was built, not the environment

@@ -66,7 +66,7 @@ def quantize(
     codebook: Annotated[
         str,
         typer.Option(
-            help="Uneven activation codes where they are needed: auto, two-region, never."
+            help="Uneven activation codes where they are needed: auto, always, two-region, never."
         ),
     ] = "auto",
     correction: Annotated[str, typer.Option(help="none, mean or moments.")] = "moments",

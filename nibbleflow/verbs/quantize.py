@@ -108,7 +108,8 @@ def quantize(
         observer: ``auto``, ``minmax``, ``percentile`` or ``mse``.
         percentile: Share kept by the percentile observer, in percent.
         codebook: ``auto`` (for tensors whose even steps would cost the outputs too much),
-            ``two-region`` (the same, in two regions of even steps at 4 bits) or ``never``.
+            ``always`` (wherever it costs them less), ``two-region`` (as ``auto``, in two regions of
+            even steps at 4 bits) or ``never``.
         correction: ``none``, ``mean`` or ``moments``; ``none`` also leaves the channels beside
             depthwise convolutions as uneven as they are.
         recipe: What wins accuracy back: ``rtn`` (round to nearest, and the correction), ``gptq``,

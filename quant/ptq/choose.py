@@ -93,7 +93,8 @@ def choose_codebooks(
     evens = [
         h.error(levels_of(formats[c.names[0]])) for c, h in zip(candidates, histograms, strict=True)
     ]
-    if max(evens) <= COSTLY:  # nothing stands out: leave a good plan alone
+    costly = 0.0 if settings.codebook == "always" else COSTLY
+    if max(evens) <= costly:  # nothing stands out: leave a good plan alone
         return plan
     chosen: list[tuple[float, str]] = []
     regions: list[tuple[float, float, float]] = []
@@ -109,12 +110,12 @@ def choose_codebooks(
                 for name in candidate.names:
                     formats[name] = whole.with_channels(formats[name].channels)
         sparse = settings.codebook == "two-region" and bits <= TWO_REGION_BITS
-        if not candidate.widest or (least <= COSTLY and not sparse):
+        if not candidate.widest or (least <= costly and not sparse):
             continue
         if sparse:
             book = fit_two_region(histogram, bits, candidate.widest)
         else:
-            book = fit_codebook(histogram, bits, candidate.widest, COSTLY * GOOD_SHARE)
+            book = fit_codebook(histogram, bits, candidate.widest, costly * GOOD_SHARE)
         if book is None or book.error >= least:
             continue
         if sparse:
@@ -122,7 +123,7 @@ def choose_codebooks(
         for name in candidate.names:
             formats[name] = book.format(formats[name].channels)
         chosen.append((least, _words(first, least, book)))
-    notes = (*plan.notes, *(_region_note(regions, chosen) if regions else _note(chosen)))
+    notes = (*plan.notes, *(_region_note(regions, chosen) if regions else _note(chosen, costly)))
     return replace(plan, formats=formats, notes=notes)
 
 
@@ -203,15 +204,18 @@ def _decibels(share: float) -> float:
     return -10.0 * math.log10(max(share, 1e-30))
 
 
-def _note(chosen: list[tuple[float, str]]) -> tuple[str, ...]:
+def _note(chosen: list[tuple[float, str]], costly: float) -> tuple[str, ...]:
     """Say where codebooks are, the most costly tensors first."""
     if not chosen:
         return ()
     words = [text for _, text in sorted(chosen, key=lambda c: -c[0])]
     more = len(words) - NAMED_IN_NOTE
+    why = "whose error is below that of even steps"
+    if costly > 0.0:
+        level = f"{_decibels(costly):.0f} dB"
+        why = f"since even steps alone would bring the outputs' SQNR below {level}"
     return (
-        f"{len(words)} tensors decode through a codebook, since even steps alone would bring the "
-        f"outputs' SQNR below {_decibels(COSTLY):.0f} dB: {', '.join(words[:NAMED_IN_NOTE])}"
+        f"{len(words)} tensors decode through a codebook, {why}: {', '.join(words[:NAMED_IN_NOTE])}"
         + (f" and {more} more" if more > 0 else ""),
     )
 

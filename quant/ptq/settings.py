@@ -16,7 +16,7 @@ from quant.weights import Granularity
 WeightError = Literal["weights", "outputs"]
 WeightClip = Literal["auto", "minmax", "mse"]
 ObserverChoice = Literal["auto", "minmax", "percentile", "mse"]
-CodebookChoice = Literal["auto", "two-region", "never"]
+CodebookChoice = Literal["auto", "always", "two-region", "never"]
 Correction = Literal["none", "mean", "moments"]
 # From this many bits on, clipping weights costs more at the outliers than it gains in resolution.
 # Of activations with their long tails it pays at 8 bits too (YOLOv5n: its activations at 8 bits in
@@ -116,13 +116,14 @@ class QuantizeSettings:
         multiplier_bits: Width of the group multipliers, 1 to 8; by default 6 C-shape-wise and 8
             F-shape- and channel-wise.
         observer: Range of an activation: ``minmax``, ``percentile``, ``mse`` (least squared error),
-            or ``auto``: ``mse`` below 7 bits, ``minmax`` from 7 bits on, or whichever of the two
-            costs the outputs less where codebooks are weighed.
+            or ``auto``: ``mse``, or ``minmax`` where codebooks are weighed and it costs the
+            outputs less.
         percentile: Share kept by the ``percentile`` observer, in percent.
         codebook: ``auto`` gives a tensor a codebook where even steps would cost the outputs too
-            much; ``two-region`` does so too, but tensors of up to 4 bits get the two-region code
-            of ``quant.ptq.sparsecodes`` where its error is below that of even steps; ``never``
-            keeps even steps everywhere.
+            much, ``always`` wherever it makes their error less (at 4 bits nearly everywhere; what
+            it decodes to is wider then); ``two-region`` is as ``auto``, but tensors of up to 4 bits
+            get the two-region code of ``quant.ptq.sparsecodes`` where its error is below that of
+            even steps; ``never`` keeps even steps everywhere.
         correction: What compensates rounding and clipping without any training: ``none``; ``mean``
             (the mean error of the quantized weights moves into the bias); ``moments`` (per filter,
             gain and bias match the float network's mean and deviation, layer by layer).

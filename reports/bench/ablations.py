@@ -5,7 +5,7 @@ import json
 from dataclasses import dataclass
 
 from reports.bench.bootstrap import Scores, difference, mean_score
-from reports.bench.calibrated import Fields, Scope
+from reports.bench.calibrated import FOUR_BITS, Fields, Scope
 from reports.bench.imagewise import read_boxes, read_figures
 from reports.bench.kept import kept_row
 from reports.bench.record import Row
@@ -13,7 +13,7 @@ from reports.bench.runner import Runner
 from reports.bench.subjects import Arguments, Subject
 
 Bits = tuple[int, int]
-FOUR = (4, 4)
+FOUR = (FOUR_BITS, FOUR_BITS)
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from reports.bench.subjects import (
 )
 
 Fields = dict[str, str | int | float | bool]
+FOUR_BITS = 4
 
 
 @dataclass(frozen=True)
@@ -47,9 +48,15 @@ class Scope:
     gptq_images: int
     seeds: tuple[int, ...] = (1, 2, 3)
 
-    def scheme(self, weight_bits: int) -> tuple[str, ...]:
-        """Return the options of ``quantize`` that choose the weights' codes."""
-        return ("--scheme", "e2m1-spare") if weight_bits == 4 else ()
+    def options(self, bits: tuple[int, int], recipe: str) -> tuple[str, ...]:
+        """Return the options of ``quantize``: bits of weights and activations, and their codes.
+
+        TASKQ brings its own codes of 4-bit activations.
+        """
+        widths = ("--weight-bits", str(bits[0]), "--act-bits", str(bits[1]))
+        weights = ("--scheme", "e2m1-spare") if bits[0] == FOUR_BITS else ()
+        free = bits[1] == FOUR_BITS and recipe != "taskq"
+        return (*widths, *weights, *(("--codebook", "always") if free else ()))
 
     def recipe(self, runner: Runner, name: str) -> str:
         """Return a recipe's name, or the file of the same stages at this scope's size."""

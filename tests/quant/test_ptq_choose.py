@@ -98,3 +98,15 @@ def test_only_costly_steps_are_replaced(monkeypatch, costly, books):
     monkeypatch.setattr("quant.ptq.choose.COSTLY", costly)
     formats = quantized(network(40.0)).graph.formats
     assert (sum(f.codebook is not None for f in formats.values()) > 0) == books
+
+
+def test_always_takes_every_codebook_that_errs_less():
+    graph = network(1.0)
+    auto, always = (
+        quantized(graph, replace(EIGHT, codebook=choice)) for choice in ("auto", "always")
+    )
+    assert auto.graph.formats["depth"].codebook is None
+    assert always.graph.formats["depth"].codebook is not None
+    assert head_db(always) > head_db(auto)
+    note = next(n for n in always.record.notes if "codebook" in n)
+    assert "tensors decode through a codebook, whose error is below that of even steps: " in note
