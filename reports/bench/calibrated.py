@@ -51,12 +51,14 @@ class Scope:
     def options(self, bits: tuple[int, int], recipe: str) -> tuple[str, ...]:
         """Return the options of ``quantize``: bits of weights and activations, and their codes.
 
-        TASKQ brings its own codes of 4-bit activations.
+        With 4-bit activations the stem has 8 bits on both sides. TASKQ brings its own codes.
         """
         widths = ("--weight-bits", str(bits[0]), "--act-bits", str(bits[1]))
         weights = ("--scheme", "e2m1-spare") if bits[0] == FOUR_BITS else ()
-        free = bits[1] == FOUR_BITS and recipe != "taskq"
-        return (*widths, *weights, *(("--codebook", "always") if free else ()))
+        if bits[1] != FOUR_BITS:
+            return (*widths, *weights)
+        codes = () if recipe == "taskq" else ("--codebook", "always")
+        return (*widths, *weights, "--stem-act-bits", "8", *codes)
 
     def recipe(self, runner: Runner, name: str) -> str:
         """Return a recipe's name, or the file of the same stages at this scope's size."""
