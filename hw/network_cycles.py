@@ -3,7 +3,11 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 
+import numpy as np
+
+from hw.cell import Cell
 from hw.network import Network, build_network
 from hw.timing import Times, simulate_settled
 from hw.tokens import cell_graph, token_graph
@@ -98,6 +102,8 @@ def alone_intervals(
 ) -> dict[str, int]:
     """Return the interval of every node's cell alone: sources always valid, sink always ready.
 
+    Cells of equal processes are run once, and not again in the next plan of the same program.
+
     Args:
         network: The cells.
         progress: Called after each cell.
@@ -107,9 +113,30 @@ def alone_intervals(
     """
     intervals = {}
     for name, cell in network.cells.items():
-        times = simulate_settled(cell_graph(name, cell))
-        if not isinstance(times, Times):
-            raise PlanError(f"the cell of '{name}' stands still by itself; {times}")
-        intervals[name] = times.interval_cycles
+        key = _processes_digest(cell)
+        if key not in _ALONE:
+            times = simulate_settled(cell_graph(name, cell))
+            if not isinstance(times, Times):
+                raise PlanError(f"the cell of '{name}' stands still by itself; {times}")
+            _ALONE[key] = times.interval_cycles
+        intervals[name] = _ALONE[key]
         progress()
     return intervals
+
+
+_ALONE: dict[str, int] = {}
+"""Intervals of cells alone, by ``_processes_digest``."""
+
+
+def _processes_digest(cell: Cell) -> str:
+    """Return a digest of all that the timing of a cell alone depends on."""
+    digest = sha256(repr([stream.beats for stream in (*cell.inputs, cell.output)]).encode())
+    for stage in cell.stages:
+        ports = [(port.beats, port.capacity, port.freed is None) for port in stage.ports]
+        digest.update(repr((stage.cycles, stage.latency, stage.queue, ports)).encode())
+        digest.update(np.packbits(stage.emits).data)
+        for port in stage.ports:
+            digest.update(port.needed.data)
+            if port.freed is not None:
+                digest.update(port.freed.data)
+    return digest.hexdigest()

@@ -185,17 +185,15 @@ def lane_interval(operands: IntArray, core: Core, cascade: int, largest: int) ->
     # Columns of a kernel row whose products meet in a lane, each with an activation of its own.
     lanes = [(0,)] if core == "outer4" else [(2,), (1, 2), (0, 1), (0,)]
     filters, channels, kh, kw = operands.shape
-    if core == "outer4":
-        # Every kernel position is a tap of its own.
-        operands = operands.reshape(filters, channels, kh * kw, 1)
-    lows: list[int] = []
-    highs: list[int] = []
-    for columns in lanes:
-        met = operands[..., list(columns)]
-        for parts, sums in ((np.minimum(met, 0), lows), (np.maximum(met, 0), highs)):
-            chain = parts.sum(-1).reshape(filters, channels // cascade, cascade, -1).sum(2)
-            sums += [largest * int(chain.min()), largest * int(chain.max())]
-    return min(lows), max(highs)
+    # Every kernel position of outer4 is a tap of its own.
+    taps = kh * kw if core == "outer4" else kh
+    chained = operands.reshape(filters, channels // cascade, cascade, taps, -1)
+    # Sums of one column's products; columns meet in a lane after that.
+    low = np.minimum(chained, 0).sum(2)
+    high = chained.sum(2) - low
+    lows = [int(sum(low[..., k] for k in columns).min()) for columns in lanes]
+    highs = [int(sum(high[..., k] for k in columns).max()) for columns in lanes]
+    return largest * min(lows), largest * max(highs)
 
 
 @remembered

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Explored plans made exact: real FIFO depths instead of bounds, cycles, and what they then take.
+"""Explored plans made exact: real FIFO depths, cycles, and what they then take.
 
-The tables count FIFOs as upper bounds and intervals of cells as if nothing ever waited. A plan is
-finished with the real depths and the exact cycles; where an edge needs more than its bound, the
-bound rises, where a cell is slower than its table says, that option goes, and the rest is solved
-again. A plan that is still too large then has other edges beyond their bounds, as every next one
+The tables count FIFOs at estimated sizes and intervals of cells as if nothing ever waited. A plan
+is finished with the real depths and the exact cycles; where an edge needs more than its size, the
+size rises, where a cell is slower than its table says, that option goes, and the rest is solved
+again. A plan that is still too large then has other edges beyond their sizes, as every next one
 would: from the second one on, what it takes too much is kept back.
 """
 
@@ -12,8 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from hw.explore import Exploration, Network, NoPlan, Uses, cheapest_plan, fastest_plan, schedule_of
-from hw.explore.fifo_bounds import raised
-from hw.explore.resources import NOTHING
+from hw.explore.fifo_sizes import raised
+from hw.explore.resources import KIB, NOTHING
 from hw.explore.search import DRAINED_BITS
 from hw.fifo_depths import FifoPlan
 from hw.network_cycles import NetworkCycles, network_cycles
@@ -87,9 +87,9 @@ def settled_plan(
             for name, cycles in exact.fifos.alone.items()
             if cycles > target
         )
-        bounds = raised(network.bounds, needs)
+        sizes = raised(network.fifo_bits, needs)
         excess = NOTHING if limit is None else exact.uses.beyond(limit)
-        known = bounds == network.bounds and not late
+        known = sizes == network.fifo_bits and not late
         if known and not any(excess):
             break
         budget = network.budget
@@ -102,7 +102,7 @@ def settled_plan(
             f"plan {count} is {what} with exact FIFOs and cycles; it is cut off and solved again"
             f"{kept}"
         )
-        network = replace(network, bounds=bounds, banned=network.banned | late, budget=budget)
+        network = replace(network, fifo_bits=sizes, banned=network.banned | late, budget=budget)
         again = chosen(network, interval)
         if isinstance(again, NoPlan):
             break
@@ -150,4 +150,6 @@ def exact_plan(network: Network, found: Exploration, clock_hz: int) -> ExactPlan
     cycles = network_cycles(graph, schedule, complete.fifos.alone)
     filled = device is not None and device.ultra_initial_contents
     estimate = network_estimate(graph, schedule, ultra_initial_contents=filled)
-    return ExactPlan(found, schedule, complete.fifos, cycles, Uses.of(estimate.total))
+    streamed = sum(-(-part.frame_bytes // KIB) for part in estimate.traffic.weights)
+    uses = Uses.of(estimate.total)._replace(external_kib=streamed)
+    return ExactPlan(found, schedule, complete.fifos, cycles, uses)

@@ -5,8 +5,8 @@
     found = fastest_plan(network)             # or cheapest_plan(network, interval_cycles)
     schedule = schedule_of(network, found.selection, clock_hz)
 
-Costs are those of ``hw.estimate``; the optimum is exact for these tables. FIFOs are counted as
-upper bounds that no folding changes; ``hw.fifo_depths`` computes the real ones afterwards.
+Costs are those of ``hw.estimate``; the optimum is exact for these tables. FIFOs are counted at
+estimated sizes that no folding changes; ``hw.fifo_depths`` computes the real ones afterwards.
 """
 
 from hw.explore.resources import Budget, Uses

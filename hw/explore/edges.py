@@ -8,7 +8,7 @@ from functools import cache
 from hw.device import Device
 from hw.edges import FifoStyle, fifo_style
 from hw.estimate import module_resources
-from hw.explore.fifo_bounds import Edge
+from hw.explore.fifo_sizes import Edge
 from hw.explore.options import NodeOption
 from hw.explore.resources import NOTHING, Uses
 from quant.graph import QGraph
@@ -64,7 +64,7 @@ class EdgeTable:
 def edge_tables(
     graph: QGraph,
     options: Mapping[str, Sequence[NodeOption]],
-    bounds: Mapping[Edge, int],
+    fifo_bits: Mapping[Edge, int],
     device: Device | None,
 ) -> tuple[EdgeTable, ...]:
     """Return the tables of all edges.
@@ -72,7 +72,7 @@ def edge_tables(
     Args:
         graph: The integer graph.
         options: Options of every node but the outputs.
-        bounds: Bits that FIFOs hold; edges without are wires.
+        fifo_bits: Bits that FIFOs hold; edges without are wires.
         device: The board; without one, or without ultra RAM, no FIFO lies in it.
     """
     ports: dict[Edge, int] = {}
@@ -86,10 +86,8 @@ def edge_tables(
         producer, consumer = key
         bits = graph.formats[producer].bits
         lanes = sorted({option.out_lanes for option in options[producer]})
-        bound = bounds.get(key, 0)
-        fifos = {
-            n: _fifo_options(bits * n, bound, count, ultra) if bound else (WIRE,) for n in lanes
-        }
+        size = fifo_bits.get(key, 0)
+        fifos = {n: _fifo_options(bits * n, size, count, ultra) if size else (WIRE,) for n in lanes}
         converters = {}
         if consumer not in ends:
             readers = sorted({option.in_lanes for option in options[consumer]})
@@ -117,9 +115,9 @@ def converter_uses(bits: int, lanes_in: int, lanes_out: int) -> Uses:
 
 
 def _fifo_options(
-    beat_bits: int, bound_bits: int, ports: int, ultra: bool
+    beat_bits: int, fifo_bits: int, ports: int, ultra: bool
 ) -> tuple[FifoOption, ...]:
-    depth = max(LEAST_DEPTH, -(-bound_bits // beat_bits))
+    depth = max(LEAST_DEPTH, -(-fifo_bits // beat_bits))
     styles: list[FifoStyle] = []
     logic = fifo_style(depth, beat_bits)
     styles.append("distributed" if logic == "block" else logic)

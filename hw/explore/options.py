@@ -11,9 +11,9 @@ from hw.conv_cell import linear_as_conv
 from hw.conv_contents import conv_parameters
 from hw.cores import PACKED_CORES, PLAIN_CORES
 from hw.device import Device
-from hw.estimate import module_resources, resources, weight_resources
+from hw.estimate import MemoryKind, module_resources, resources, weight_queue, weight_resources
 from hw.estimate.convolution import weight_memories, weight_shape
-from hw.explore.resources import Uses
+from hw.explore.resources import KIB, Uses
 from hw.foldings import conv_geometries
 from hw.geometry import ConvGeometry
 from quant.graph import QGraph
@@ -48,10 +48,13 @@ class NodeOption:
     uses: Uses
 
 
-def all_options(graph: QGraph, device: Device | None) -> dict[str, tuple[NodeOption, ...]]:
+def all_options(
+    graph: QGraph, device: Device | None, *, streaming: bool = False
+) -> dict[str, tuple[NodeOption, ...]]:
     """Return the options of every node but the outputs.
 
-    The slowest node at its fastest sets the least interval of the network. Layers are offered up to
+    Weights come from the memory on the board too with ``streaming``, where there is one. The
+    slowest node at its fastest sets the least interval of the network. Layers are offered up to
     ``HASTE`` times as fast: beyond it parallelism can spare nothing but a width converter.
     """
     layers = {
@@ -73,7 +76,9 @@ def all_options(graph: QGraph, device: Device | None) -> dict[str, tuple[NodeOpt
         match node:
             case Conv() | Linear():
                 worth = [g for g in layers[node.name] if g.interval * HASTE >= least]
-                options[node.name] = tuple(_layer_options(graph, node, worth, device))
+                options[node.name] = tuple(
+                    _layer_options(graph, node, worth, device, streaming=streaming)
+                )
             case Output():
                 continue
             case _:
@@ -81,19 +86,22 @@ def all_options(graph: QGraph, device: Device | None) -> dict[str, tuple[NodeOpt
     return options
 
 
-def node_options(graph: QGraph, node: Conv | Linear, device: Device | None) -> list[NodeOption]:
+def node_options(
+    graph: QGraph, node: Conv | Linear, device: Device | None, *, streaming: bool = False
+) -> list[NodeOption]:
     """Return all options of a layer with weights.
 
     They are every PE and SIMD that divide, every core that is exact for the layer, and weights in
-    logic, block RAM or, where the device has it, ultra RAM. No cell streams weights from outside,
-    so that is not offered.
+    logic, block RAM or, where the device has it, ultra RAM or the memory on the board.
 
     Args:
         graph: The integer graph.
         node: One of its layers.
-        device: The board; without one there is no ultra RAM.
+        device: The board; without one there is neither ultra RAM nor memory.
+        streaming: Whether weights may come from the memory on the board.
     """
-    return list(_layer_options(graph, node, _geometries(graph, node, device), device))
+    geometries = _geometries(graph, node, device)
+    return list(_layer_options(graph, node, geometries, device, streaming=streaming))
 
 
 def cores_offered(device: Device | None) -> tuple[Core, ...]:
@@ -103,11 +111,14 @@ def cores_offered(device: Device | None) -> tuple[Core, ...]:
     return PLAIN_CORES
 
 
-def weight_styles_offered(device: Device | None) -> tuple[MemoryStyle, ...]:
-    """Return what weights can lie in on ``device``."""
-    if device is None or not device.uram:
+def weight_styles_offered(device: Device | None, *, streaming: bool) -> tuple[MemoryStyle, ...]:
+    """Return what weights can lie in on ``device``, with ``streaming`` also beside it."""
+    if device is None:
         return ("distributed", "block")
-    return ("distributed", "block", "ultra")
+    ultra: tuple[MemoryStyle, ...] = ("ultra",) if device.uram else ()
+    beside = streaming and device.external_bytes_per_second > 0
+    outside: tuple[MemoryStyle, ...] = ("external",) if beside else ()
+    return ("distributed", "block", *ultra, *outside)
 
 
 def _geometries(graph: QGraph, node: Conv | Linear, device: Device | None) -> list[ConvGeometry]:
@@ -117,7 +128,12 @@ def _geometries(graph: QGraph, node: Conv | Linear, device: Device | None) -> li
 
 
 def _layer_options(
-    graph: QGraph, node: Conv | Linear, geometries: Sequence[ConvGeometry], device: Device | None
+    graph: QGraph,
+    node: Conv | Linear,
+    geometries: Sequence[ConvGeometry],
+    device: Device | None,
+    *,
+    streaming: bool,
 ) -> Iterator[NodeOption]:
     source = graph.formats[node.source]
     conv = _as_conv(node, graph.shapes[node.source])
@@ -130,16 +146,20 @@ def _layer_options(
         parameters = conv_parameters(conv, source, g) | files
         cell = Uses.of(module_resources("nf_conv", parameters, weights=False))
         bits, depth = weight_shape(parameters)
-        for style in weight_styles_offered(device):
+        for style in weight_styles_offered(device, streaming=streaming):
             load = style == "ultra" and device is not None and not device.ultra_initial_contents
-            uses = cell.plus(
-                _weight_uses(bits, depth, style, weight_memories(parameters), load=load)
-            )
+            memories = weight_memories(parameters)
+            if style == "external":
+                frame_bytes = -(-bits // 8) * g.compute_cycles
+                queue = Uses.of(weight_queue(bits, memories))
+                uses = cell.plus(queue._replace(external_kib=-(-frame_bytes // KIB)))
+            else:
+                uses = cell.plus(_weight_uses(bits, depth, style, memories, load=load))
             yield NodeOption(g.folding, style, g.in_lanes, g.out_lanes, g.interval, uses)
 
 
 @cache
-def _weight_uses(bits: int, depth: int, style: MemoryStyle, memories: int, *, load: bool) -> Uses:
+def _weight_uses(bits: int, depth: int, style: MemoryKind, memories: int, *, load: bool) -> Uses:
     """Return what a weight memory takes, with what fills it."""
     uses = Uses.of(weight_resources(bits, depth, style, load=load, memories=memories))
     if not load:

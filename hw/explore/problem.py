@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from hw.device import Device
 from hw.explore.edges import EdgeTable, FifoOption, edge_tables
-from hw.explore.fifo_bounds import Edge
+from hw.explore.fifo_sizes import Edge
 from hw.explore.options import NodeOption
 from hw.explore.resources import Uses
 from quant.graph import QGraph
@@ -61,9 +61,9 @@ class Selection:
 def make_problem(
     graph: QGraph,
     options: Mapping[str, tuple[NodeOption, ...]],
-    bounds: Mapping[Edge, int],
+    fifo_bits: Mapping[Edge, int],
     device: Device | None,
     fixed: Uses,
 ) -> Problem:
-    """Return the problem of ``graph`` with the FIFO sizes ``bounds``."""
-    return Problem(options, edge_tables(graph, options, bounds, device), fixed)
+    """Return the problem of ``graph`` with FIFOs of ``fifo_bits``."""
+    return Problem(options, edge_tables(graph, options, fifo_bits, device), fixed)

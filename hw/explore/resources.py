@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Counted resources as vectors, and the budget that a plan has to keep."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple, Self
 
 from hw.device import Device
@@ -12,6 +12,8 @@ from quant.errors import PlanError
 _NO_LIMIT = 10**12
 _SCALE = 10**9
 """Costs are whole numbers: billionths of a device's resource."""
+
+KIB = 1024
 
 YARDSTICK = DEVICES["zcu104"]
 """Board whose shares are the cost of a plan for no board: it has a number of every resource."""
@@ -26,6 +28,7 @@ class Uses(NamedTuple):
         dsp: DSP blocks.
         bram18: Block RAMs of 18 Kibit.
         uram: Ultra RAMs.
+        external_kib: KiB of weights that a frame takes from the memory on the board.
     """
 
     lut: int = 0
@@ -33,6 +36,7 @@ class Uses(NamedTuple):
     dsp: int = 0
     bram18: int = 0
     uram: int = 0
+    external_kib: int = 0
 
     @classmethod
     def of(cls, found: Resources) -> Self:
@@ -41,10 +45,10 @@ class Uses(NamedTuple):
 
     def plus(self, other: "Uses") -> "Uses":
         """Return the sum."""
-        lut, ff, dsp, bram18, uram = self
+        lut, ff, dsp, bram18, uram, external_kib = self
         return Uses(
             lut + other.lut, ff + other.ff, dsp + other.dsp, bram18 + other.bram18,
-            uram + other.uram,
+            uram + other.uram, external_kib + other.external_kib,
         )  # fmt: skip
 
     def times(self, count: int) -> "Uses":
@@ -74,6 +78,7 @@ RESOURCE_WORDS = (
     "DSP blocks",
     "block RAMs of 18 Kibit",
     "ultra RAMs",
+    "KiB of weights from outside in a frame",
 )
 """What messages call the resources, by field."""
 
@@ -87,12 +92,17 @@ class Budget:
         fill_percent: Most of the board's lookup tables and flip-flops; routing needs the rest.
         lifted: Resource, by its place in ``Uses``, that has no limit.
         reserved: Kept back for what tables do not count.
+        streaming: Whether weights may come from the memory on the board.
+        moved_kib: KiB that this memory moves in a frame, and how many of them pictures and results
+            are; ``None``: not known before an interval is (``at``), and without limit.
     """
 
     device: Device | None
     fill_percent: int = 80
     lifted: int | None = None
     reserved: Uses = NOTHING
+    streaming: bool = False
+    moved_kib: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         """Check the share.
@@ -104,6 +114,19 @@ class Budget:
             raise PlanError(
                 f"a plan cannot take {self.fill_percent} % of a board's tables; give 1 to 100"
             )
+
+    def at(self, interval: int, picture_bytes: int) -> "Budget":
+        """Return the budget of plans that take a frame in at most ``interval`` cycles.
+
+        Args:
+            interval: Cycles of a frame.
+            picture_bytes: Bytes of its picture and results.
+        """
+        board = self.device
+        if board is None or not self.streaming:
+            return self
+        moved = board.external_bytes_per_second * interval // (board.clock_hz * KIB)
+        return replace(self, moved_kib=(moved, -(-picture_bytes // KIB)))
 
     @property
     def limit(self) -> Uses | None:
@@ -117,6 +140,7 @@ class Budget:
             board.dsp,
             board.bram18,
             board.uram,
+            self._external_kib,
         )
         limits = list(most.beyond(self.reserved))
         if self.lifted is not None:
@@ -135,5 +159,16 @@ class Budget:
     def prices(self) -> tuple[int, ...]:
         """Cost of one piece of every resource."""
         board = YARDSTICK if self.device is None else self.device
-        have = (board.six_input_luts, board.ff, board.dsp, board.bram18, board.uram)
+        moved = 0 if self.moved_kib is None else self.moved_kib[0]
+        have = (board.six_input_luts, board.ff, board.dsp, board.bram18, board.uram, moved)
         return tuple(_SCALE // count if count else 0 for count in have)
+
+    @property
+    def _external_kib(self) -> int:
+        """The most that weights may take of the memory's bandwidth in a frame."""
+        if not self.streaming:
+            return 0
+        if self.moved_kib is None:
+            return _NO_LIMIT
+        moved, pictures = self.moved_kib
+        return max(0, moved - pictures)

@@ -8,27 +8,26 @@ from functools import cached_property
 from typing import Literal
 
 from hw.estimate import module_resources
-from hw.explore.fifo_bounds import Edge, fifo_bounds
+from hw.explore.fifo_sizes import Edge, fifo_sizes
 from hw.explore.options import NodeOption, all_options
 from hw.explore.problem import Problem, Selection, make_problem
 from hw.explore.reduction import Reduction
 from hw.explore.relaxation import surely_impossible
 from hw.explore.resources import Budget, Uses
 from hw.explore.solver import Answer, solve
+from hw.explore.streaming import LeastTraffic, least_traffic, moving_cycles
+from hw.traffic import picture_bytes
 from quant.graph import QGraph
 from quant.nodes import Output, sources_of
 from quant.schedule import MemoryStyle, Schedule
 
 Aim = Literal["cheapest", "fastest"]
 
-QUICK_EFFORT = 2.0
-"""Deterministic time of one question on the way to the fastest plan."""
-
-FULL_EFFORT = 4.0
-"""Deterministic time of the last question: the cheapest plan of the interval found."""
+EFFORT = 2.0
+"""Deterministic time of one question."""
 
 DRAINED_BITS = 512
-"""FIFOs that turn out smaller lie in logic, whatever was planned for their bound."""
+"""FIFOs that turn out smaller lie in logic, whatever was planned for their size."""
 
 
 @dataclass(frozen=True)
@@ -39,22 +38,40 @@ class Network:
         graph: The integer graph.
         budget: What a plan may take.
         options: Per node but the outputs its options.
-        bounds: Bits of every FIFO.
+        fifo_bits: Bits of every FIFO.
         banned: Options that an exact run showed to be slower than their table says.
     """
 
     graph: QGraph
     budget: Budget
     options: Mapping[str, tuple[NodeOption, ...]]
-    bounds: Mapping[Edge, int]
+    fifo_bits: Mapping[Edge, int]
     banned: frozenset[tuple[str, NodeOption]] = frozenset()
 
     @cached_property
     def problem(self) -> Problem:
         """The problem with these FIFO sizes."""
         return make_problem(
-            self.graph, self.options, self.bounds, self.budget.device, fixed_uses(self.graph)
+            self.graph, self.options, self.fifo_bits, self.budget.device, fixed_uses(self.graph)
         )
+
+    @cached_property
+    def picture_bytes(self) -> int:
+        """Bytes of a picture and its results."""
+        return picture_bytes(self.graph)
+
+    def budget_at(self, interval: int) -> Budget:
+        """Return the budget of plans that take a frame in at most ``interval`` cycles."""
+        return self.budget.at(interval, self.picture_bytes)
+
+    @property
+    def streaming(self) -> "Network | None":
+        """The network with weights that may come from the board's memory; ``None`` without any."""
+        device = self.budget.device
+        if device is None or not device.external_bytes_per_second:
+            return None
+        options = all_options(self.graph, device, streaming=True)
+        return replace(self, options=options, budget=replace(self.budget, streaming=True))
 
     @cached_property
     def reduction(self) -> Reduction:
@@ -104,7 +121,8 @@ class NoPlan:
 
 def network_tables(graph: QGraph, budget: Budget) -> Network:
     """Return the tables of ``graph``."""
-    return Network(graph, budget, all_options(graph, budget.device), fifo_bounds(graph))
+    options = all_options(graph, budget.device, streaming=budget.streaming)
+    return Network(graph, budget, options, fifo_sizes(graph))
 
 
 def cheapest_plan(network: Network, interval: int) -> Exploration | NoPlan:
@@ -115,7 +133,7 @@ def cheapest_plan(network: Network, interval: int) -> Exploration | NoPlan:
     """
     if interval < bandwidth_interval(network):
         return NoPlan(interval, proved=True)
-    return _cheapest(network, network.reduction, interval, None)
+    return _cheapest(network, interval, _ask(network, interval), None)
 
 
 def fastest_plan(network: Network) -> Exploration | NoPlan:
@@ -132,38 +150,51 @@ def fastest_plan(network: Network) -> Exploration | NoPlan:
     slowest = max(intervals)
     # What has no plan at one interval has none at a smaller one.
     last = bisect_left(
-        intervals, True, key=lambda n: not surely_impossible(reduction.at(n), network.budget)
+        intervals, True, key=lambda n: not surely_impossible(reduction.at(n), network.budget_at(n))
     )
     last -= 1
     # Between the largest interval without a plan and the smallest with one; the first that the
     # relaxation leaves is often the answer, so the steps away from it grow.
     low, high, step = last, len(intervals), 1
     best: Selection | None = None
+    final: Answer | None = None
     while high - low > 1:
         middle = min(low + step, len(intervals) - 1) if best is None else (low + high) // 2
-        answer = _ask(network, reduction, intervals[middle], QUICK_EFFORT, first=True)
+        # Where nothing can be faster the first plan would not do: the cheapest is asked for.
+        ends = middle == last + 1
+        answer = _ask(network, intervals[middle], first=not ends)
         if answer.selection is not None:
             best, high = answer.selection, middle
+            final = answer if ends else None
         else:
             low, step = middle, 2 * step
             if answer.verdict == "impossible":
                 last = middle
-    if best is None:
-        return NoPlan(slowest, proved=last == len(intervals) - 1)
-    found = _cheapest(network, reduction, intervals[high], best)
+    pace = intervals[high] if best is not None else None
+    bound = intervals[last + 1] if last + 1 < len(intervals) else None
+    if network.budget.streaming and high:
+        between = _between(network, intervals[high - 1])
+        soonest = between.interval
+        if between.selection is not None and (pace is None or soonest < pace):
+            pace, best, final = soonest, between.selection, None
+        if last < high - 1:  # an interval before is open
+            bound = intervals[last] + 1 if last >= 0 else intervals[0]
+        elif not between.impossible:
+            behind = max(between.bound, intervals[last] + 1)
+            bound = behind if bound is None else min(bound, behind)
+    if pace is None:
+        return NoPlan(slowest, proved=bound is None)
+    final = final or _ask(network, pace, hint=best)
+    found = _cheapest(network, pace, final, best)
     if isinstance(found, NoPlan):
         return found
-    budget_bound = intervals[last + 1]
-    return replace(
-        found,
-        aim="fastest",
-        interval_bound=budget_bound,
-        fastest_proved=budget_bound == intervals[high],
-    )
+    assert bound is not None  # it is what no plan is faster than
+    proved = bound == found.selection.interval
+    return replace(found, aim="fastest", interval_bound=bound, fastest_proved=proved)
 
 
 def schedule_of(network: Network, selection: Selection, clock_hz: int) -> Schedule:
-    """Return the plan as a schedule: foldings, styles of weights and FIFOs, bounds as depths."""
+    """Return the plan as a schedule: foldings, styles of weights and FIFOs, sizes as depths."""
     return Schedule(
         network.graph.digest,
         clock_hz,
@@ -189,20 +220,10 @@ def memory_styles(selection: Selection) -> dict[str, MemoryStyle]:
 def bandwidth_interval(network: Network) -> int:
     """Return the fewest cycles in which the board's memory moves a frame and its results.
 
-    Weights stay on the chip. 0 without a board, or when it has no memory: streams come from
-    elsewhere.
+    0 without a board, or when it has no memory: streams come from elsewhere. Weights that come from
+    this memory take further cycles.
     """
-    device = network.budget.device
-    if device is None or not device.external_bytes_per_second:
-        return 0
-    graph = network.graph
-    moved = 0
-    for node in graph.nodes:
-        name = node.name if node is graph.input else sources_of(node)[0]
-        if node is graph.input or isinstance(node, Output):
-            channels, height, width = graph.shapes[name]
-            moved += channels * height * width * -(-graph.formats[name].bits // 8)
-    return -(-moved * device.clock_hz // device.external_bytes_per_second)
+    return moving_cycles(network.budget, network.picture_bytes)
 
 
 def fixed_uses(graph: QGraph) -> Uses:
@@ -224,13 +245,14 @@ def fixed_uses(graph: QGraph) -> Uses:
 
 
 def _cheapest(
-    network: Network, reduction: Reduction, interval: int, hint: Selection | None
+    network: Network, interval: int, answer: Answer, known: Selection | None
 ) -> Exploration | NoPlan:
-    answer = _ask(network, reduction, interval, FULL_EFFORT, hint=hint)
-    selection = answer.selection or hint
+    """Return what ``answer`` says of ``interval``, of which a plan may be known already."""
+    selection = answer.selection or known
     if selection is None:
         return NoPlan(interval, proved=answer.verdict == "impossible")
-    pace = max(selection.interval, bandwidth_interval(network))
+    moving = moving_cycles(network.budget, network.picture_bytes, selection.uses.external_kib)
+    pace = max(max(option.interval for option in selection.nodes.values()), moving)
     return Exploration(
         aim="cheapest",
         selection=replace(selection, interval=pace),
@@ -241,13 +263,19 @@ def _cheapest(
     )
 
 
+def _between(network: Network, interval: int) -> LeastTraffic:
+    """Return the plan with options of ``interval`` that is done soonest after it.
+
+    Where weights come from outside, what is too much at an interval may do before the next one that
+    an option has, or behind the last: there nothing but the bandwidth decides.
+    """
+    problem = network.reduction.at(interval)
+    return least_traffic(problem, network.budget, network.picture_bytes, effort=EFFORT)
+
+
 def _ask(
-    network: Network,
-    reduction: Reduction,
-    interval: int,
-    effort: float,
-    *,
-    first: bool = False,
-    hint: Selection | None = None,
+    network: Network, interval: int, *, first: bool = False, hint: Selection | None = None
 ) -> Answer:
-    return solve(reduction.at(interval), network.budget, effort=effort, first=first, hint=hint)
+    problem = network.reduction.at(interval)
+    budget = network.budget_at(interval)
+    return solve(problem, budget, effort=EFFORT, first=first, hint=hint)

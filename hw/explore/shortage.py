@@ -10,7 +10,7 @@ from hw.explore.problem import Selection
 from hw.explore.reduction import reduced
 from hw.explore.resources import RESOURCE_WORDS
 from hw.explore.search import (
-    QUICK_EFFORT,
+    EFFORT,
     Exploration,
     Network,
     cheapest_plan,
@@ -84,7 +84,7 @@ def shortages(network: Network, interval: int) -> list[Shortage]:
     still more than there is, it is what lacks; where no one resource alone is enough, none is
     named.
     """
-    budget = network.budget
+    budget = network.budget_at(interval)
     limit = budget.limit
     if limit is None:
         return []
@@ -94,7 +94,7 @@ def shortages(network: Network, interval: int) -> list[Shortage]:
             continue  # nothing that takes it is offered
         free = replace(budget, lifted=field)
         small = reduced(network.problem, free, interval, network.banned)
-        answer = solve(small, free, effort=QUICK_EFFORT, least=field)
+        answer = solve(small, free, effort=EFFORT, least=field)
         if answer.selection is None or answer.selection.uses[field] <= most:
             continue
         proved = answer.verdict == "optimal"

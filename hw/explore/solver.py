@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from hw.explore.edges import EdgeTable, FifoOption
-from hw.explore.fifo_bounds import Edge
+from hw.explore.fifo_sizes import Edge
 from hw.explore.options import NodeOption
 from hw.explore.problem import Problem, Selection
 from hw.explore.relaxation import surely_impossible

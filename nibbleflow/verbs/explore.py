@@ -21,6 +21,7 @@ from hw.explore import (
     shortages,
 )
 from hw.explore.search import bandwidth_interval
+from hw.explore.streaming import moving_cycles
 from nibbleflow.folders import BuildFolder, write_whole
 from nibbleflow.foldings import Aim
 from nibbleflow.fronts import best_plans, budget_of, front_tasks, plan_values
@@ -32,7 +33,7 @@ from quant.bundle import load_bundle
 from quant.errors import InputFileError, PlanError
 from reports.exactplan import ExactPlan, chosen, settled_plan
 
-FIFO_NOTE = "FIFOs as upper bounds"
+FIFO_NOTE = "FIFOs of estimated size"
 COST = "the sum of the shares of all resources"
 
 
@@ -50,6 +51,7 @@ def explore(
     folder: str | Path | None = None,
     scheduler: str | None = None,
     workers: int | None = None,
+    external: bool | None = None,
 ) -> Result:
     """Find the best plan of a build, or the front of plans of builds or of a model's variants.
 
@@ -68,6 +70,8 @@ def explore(
             ``explore`` beside the build or in the working folder.
         scheduler: Dask scheduler that a front runs on.
         workers: Processes that a front runs on.
+        external: Whether weights may come from the memory on the board; when left out only where
+            one plan is asked for and nothing fits with all of them on the chip.
 
     Returns:
         ``values`` has ``plans`` (``fps``, ``bits``, resources, ``sqnr_db``), ``objective``,
@@ -86,9 +90,12 @@ def explore(
                 "what to explore for? give --board for the fastest plan that fits it, --fps for "
                 "the cheapest that reaches it, or --front for all between which to choose"
             )
-        one = _one(BuildFolder.existing(build), aim, fill, begin, begin_cpu)
+        one = _one(BuildFolder.existing(build), aim, fill, external, begin, begin_cpu)
         return _kept(one, build, board, "plan")
-    settings = {"fps": fps, "board": board, "clock_mhz": clock_mhz, "fill": fill}
+    settings: dict[str, Any] = {"fps": fps, "board": board, "clock_mhz": clock_mhz, "fill": fill}
+    if external:
+        budget_of(board, clock_mhz, fill, external=True)
+        settings["external"] = True
     kept = Path(folder) if folder is not None else _front_folder(build, variants)
     tasks = front_tasks(build, beside, variants, calib, kept, settings)
     with progress_bar("exploring", len(tasks)) as advance:
@@ -110,11 +117,18 @@ def _kept(
     return result
 
 
-def _one(folder: BuildFolder, aim: Aim, fill: int, begin: float, begin_cpu: float) -> Result:
+def _one(
+    folder: BuildFolder,
+    aim: Aim,
+    fill: int,
+    external: bool | None,
+    begin: float,
+    begin_cpu: float,
+) -> Result:
     """Return the one plan asked for, and keep it in the build."""
     bundle = load_bundle(folder.bundle)
     graph = bundle.graph
-    budget, clock_hz = budget_of(aim.board, aim.clock_mhz, fill)
+    budget, clock_hz = budget_of(aim.board, aim.clock_mhz, fill, external=bool(external))
     interval = None
     if aim.fps is not None:
         if aim.fps > clock_hz:
@@ -125,10 +139,15 @@ def _one(folder: BuildFolder, aim: Aim, fill: int, begin: float, begin_cpu: floa
         interval = int(clock_hz // aim.fps)
     network = network_tables(graph, budget)
     found = chosen(network, interval)
+    tell = Console(stderr=True, highlight=False).print
+    beside = network.streaming if external is None else None
+    if isinstance(found, NoPlan) and beside is not None:
+        tell("nothing fits with all weights on the chip; some may come from the board's memory")
+        network, budget = beside, beside.budget
+        found = chosen(network, interval)
     seconds, cpu_seconds = perf_counter() - begin, process_time() - begin_cpu
     if isinstance(found, NoPlan):
         raise PlanError(_nothing(network, found, interval, clock_hz, aim))
-    tell = Console(stderr=True, highlight=False).print
     begin_exact = perf_counter()
     exact = settled_plan(network, found, interval, clock_hz, tell)
     plan = NetworkPlan(
@@ -137,9 +156,11 @@ def _one(folder: BuildFolder, aim: Aim, fill: int, begin: float, begin_cpu: floa
     keep_plan(folder, plan, graph)
     exploration = exact.exploration
     values = plan_values(exploration, exact.uses, bundle, clock_hz, str(folder.path))
-    cycles = plan.cycles.interval_cycles
+    # What the memory on the board moves may take longer than the cells.
+    moving = moving_cycles(budget, network.picture_bytes, exact.uses.external_kib)
+    cycles = max(plan.cycles.interval_cycles, moving)
     values |= {"interval_cycles": cycles, "fps": clock_hz / cycles}
-    lines = _proofs(exact, clock_hz)
+    lines = [*_proofs(exact, clock_hz), *_outside(exact)]
     lines.append(
         f"solved in {seconds:.1f} s, with exact FIFOs and cycles {perf_counter() - begin:.1f} s"
         + (f" and {exact.rounds} plans" if exact.rounds > 1 else "")
@@ -155,10 +176,25 @@ def _one(folder: BuildFolder, aim: Aim, fill: int, begin: float, begin_cpu: floa
         "rounds": exact.rounds,
         "kept_back": exact.reserved._asdict(),
     }
-    shares = _budget_table(exact.uses, budget)
+    shares = _budget_table(exact.uses, network.budget_at(cycles))
     return Result(
         "explore", result, (_plan_table([values], "estimated"), shares, Text("\n".join(lines)))
     )
+
+
+def _outside(exact: ExactPlan) -> list[str]:
+    """Return which layers' weights come from the memory on the board."""
+    names = [
+        name.removesuffix(".weights")
+        for name, style in exact.schedule.memory.items()
+        if style == "external"
+    ]
+    if not names:
+        return []
+    return [
+        f"weights of {len(names)} layers come from the memory on the board, whose whole bandwidth "
+        f"counts: {', '.join(names)}"
+    ]
 
 
 def _objective(found: Exploration) -> str:
@@ -176,7 +212,7 @@ def _bound(found: Exploration, clock_hz: int) -> dict[str, float]:
 
 
 def _proofs(exact: ExactPlan, clock_hz: int) -> list[str]:
-    """Return what is proved, in sentences; all of it for the cost tables and the FIFO bounds."""
+    """Return what is proved, in sentences; all of it for the cost tables and FIFO sizes."""
     lines = []
     if any(exact.reserved):
         lines.append(
@@ -234,6 +270,7 @@ def _plan_table(plans: Sequence[dict[str, Any]], basis: str) -> Table:
     table = Table(title=f"plans ({basis})", box=None)
     for column in ("build", "bits", "scheme", "frames/s", "LUT", "FF", "DSP", "BRAM18", "URAM"):
         table.add_column(column, justify="left" if column in ("build", "bits") else "right")
+    table.add_column("KiB from outside", justify="right")
     table.add_column("SQNR (dB)", justify="right")
     for p in plans:
         sqnr = "-" if p["sqnr_db"] is None else f"{p['sqnr_db']:.1f}"

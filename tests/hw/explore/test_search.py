@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The explorer on a small network: fastest, cheapest, FIFO bounds, shortages."""
+"""The explorer on a small network: fastest, cheapest, FIFO sizes, shortages."""
 
 from dataclasses import replace
 
@@ -19,14 +19,14 @@ from hw.explore import (
     shortages,
 )
 from hw.explore.edges import WIRE
-from hw.explore.fifo_bounds import fifo_bounds, raised
+from hw.explore.fifo_sizes import fifo_sizes, raised
 from hw.explore.search import bandwidth_interval
 from hw.explore.variants import with_image, with_weight_bits
 from hw.fifo_depths import plan_fifos
 from hw.network import build_network
 from quant.errors import GraphError, PlanError
 from quant.graph import QGraph
-from quant.nodes import Conv, Input, Output, sources_of
+from quant.nodes import Conv, Input, Linear, Output, sources_of
 from quant.samples import sample_conv, sample_graph
 
 pytest.importorskip("ortools", reason="OR-tools is not installed")
@@ -65,8 +65,8 @@ def test_schedule_builds():
     assert slowest <= found.selection.interval
 
 
-def test_bounds_hold_real_fifos():
-    bounds = fifo_bounds(GRAPH)
+def test_sizes_hold_real_fifos():
+    sizes = fifo_sizes(GRAPH)
     network = network_tables(GRAPH, Budget(None))
     for interval in (network.problem.intervals[0], network.problem.intervals[-1]):
         plan = cheapest_plan(network, interval).selection
@@ -75,25 +75,37 @@ def test_bounds_hold_real_fifos():
         real = {row.key: row.throughput * row.beat_bits for row in rows}
         beats = {row.key: 2 * row.beat_bits for row in rows}
         # Two beats are always there.
-        over = {k for k, bits in bounds.items() if real[k] > max(bits, beats[k])}
-        assert not over, {k: (real[k], bounds[k]) for k in over}
+        over = {k for k, bits in sizes.items() if real[k] > max(bits, beats[k])}
+        assert not over, {k: (real[k], sizes[k]) for k in over}
 
 
-def test_one_input_of_every_node_is_a_wire():
-    bounds = fifo_bounds(GRAPH)
+def test_fifos_stand_where_inputs_meet_or_bursts_come():
+    sizes = fifo_sizes(GRAPH)
+    nodes = {node.name: node for node in GRAPH.nodes}
+    steady = {
+        n.name
+        for n in GRAPH.nodes
+        if isinstance(n, Input | Linear) or (isinstance(n, Conv) and n.stride == (1, 1))
+    }
+    seen = set()
     for node in GRAPH.nodes:
         edges = {(source, node.name) for source in sources_of(node)}
-        if edges:
-            assert len(edges - set(bounds)) >= 1, node.name
-    joins = {n.name for n in GRAPH.nodes if len(set(sources_of(n))) > 1}
-    assert {consumer for _, consumer in bounds} == joins
+        wires = edges - set(sizes)
+        if isinstance(node, Output):
+            assert wires == edges
+        elif isinstance(node, Conv | Linear):
+            assert wires == {edge for edge in edges if edge[0] in steady}
+            seen |= {type(nodes[source]) for source, _ in edges - wires}
+        else:
+            assert len(wires) == min(1, len(edges)), node.name
+    assert len(seen) > 2
 
 
 def test_wires_take_nothing():
     network = network_tables(GRAPH, Budget(None))
     for edge in network.problem.edges:
         found = {fifo for fifos in edge.fifos.values() for fifo in fifos}
-        assert (found == {WIRE}) == (edge.key not in network.bounds)
+        assert (found == {WIRE}) == (edge.key not in network.fifo_bits)
 
 
 def test_raised():

@@ -1,17 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""FIFO sizes before any folding is chosen: bits that every edge will hold at most.
+"""FIFO sizes before any folding is chosen: an estimate of the bits that every edge will hold.
 
 In the slow run every cell takes the whole interval for a frame: it works at an even pace, as late
 as its inputs make it, so times are counted in frames and no folding matters. In the fast run of an
 edge its producer, and the cells without weights before it, answer at once. What the fast producer
-has made and the slow reader has not taken yet is the bound.
+has made and the slow reader has not taken yet is the size.
 
-Only where several inputs meet does one wait for another: an edge to a node with one input is a
-wire, as is the input that comes last; what the cells themselves hold is enough there.
+Two kinds of edges get one. Where several inputs meet, those that come early wait for the last. And
+what comes from a cell without weights, or from one that strides, comes in bursts, rows at a time:
+a layer that has no time to spare takes them at an even pace. All other edges are wires; what the
+cells themselves hold is enough there.
 
-The bound is not a proof: a cell that is much faster than the interval can run ahead of the slow run
-by what its own input queues hold. The depths of a finished plan are computed exactly, and an edge
-that needs more raises its bound.
+The size is no bound. A layer with weights that is faster than the interval runs ahead of the slow
+run, and all of them together may: a true bound lets everything before an edge answer at once and
+everything else be slow, which is many times what finished plans take. The depths of a finished
+plan are computed exactly; an edge that needs more raises its size, and a plan that no longer fits
+is cut off.
 """
 
 from collections.abc import Mapping
@@ -69,24 +73,27 @@ class _Taken:
     late: float
 
 
-def fifo_bounds(graph: QGraph) -> dict[Edge, int]:
+def fifo_sizes(graph: QGraph) -> dict[Edge, int]:
     """Return the bits of FIFOs by producer and consumer; edges that are wires are left out."""
     runs: dict[str, _Runs] = {}
-    bounds: dict[Edge, int] = {}
+    sizes: dict[Edge, int] = {}
+    bursts: dict[str, bool] = {}
     for node in graph.nodes:
         match node:
             case Input():
                 pixels = node.shape[1] * node.shape[2]
                 even = np.arange(1, pixels + 1) / pixels
                 runs[node.name] = _Runs(even, even, even)
+                bursts[node.name] = False
             case Output():
                 continue  # every output is drained: nothing waits for it
             case _:
                 sources = [runs[name] for name in sources_of(node)]
                 runs[node.name], taken = _node_runs(graph, node, sources)
+                bursts[node.name] = _bursts(node)
                 last = max(range(len(taken)), key=lambda port: taken[port].late)
                 for port, name in enumerate(sources_of(node)):
-                    if port == last:
+                    if port == last and not (bursts[name] and isinstance(node, Conv | Linear)):
                         continue
                     beats = _most_waiting(runs[name].fast, taken[port].times)
                     channels, height, width = graph.shapes[name]
@@ -94,14 +101,25 @@ def fifo_bounds(graph: QGraph) -> dict[Edge, int]:
                     bits = beats * pixel_bits * height * width // len(runs[name].fast)
                     bits += GROUP_PIXELS * pixel_bits
                     key = (name, node.name)
-                    bounds[key] = max(bounds.get(key, 0), bits)
-    return bounds
+                    sizes[key] = max(sizes.get(key, 0), bits)
+    return sizes
 
 
-def raised(bounds: Mapping[Edge, int], found: Mapping[Edge, int]) -> dict[Edge, int]:
-    """Return ``bounds`` with every edge that turned out to need more at what it needs."""
-    needed = {key: max(bits, bounds.get(key, 0)) for key, bits in found.items()}
-    return {**bounds, **{key: bits for key, bits in needed.items() if bits}}
+def raised(sizes: Mapping[Edge, int], found: Mapping[Edge, int]) -> dict[Edge, int]:
+    """Return ``sizes`` with every edge that turned out to need more at what it needs."""
+    needed = {key: max(bits, sizes.get(key, 0)) for key, bits in found.items()}
+    return {**sizes, **{key: bits for key, bits in needed.items() if bits}}
+
+
+def _bursts(node: Node) -> bool:
+    """Whether a node gives on at once what comes together, or skips rows."""
+    match node:
+        case Conv():
+            return node.stride != (1, 1)
+        case Linear():
+            return False
+        case _:
+            return True
 
 
 def _node_runs(graph: QGraph, node: Node, sources: list[_Runs]) -> tuple[_Runs, list[_Taken]]:
