@@ -28,11 +28,19 @@ POINTS = 6
 """Plans of one build in a front: the fastest, the slowest, and steps between them."""
 
 
-def budget_of(board: str | None, clock_mhz: float | None, fill: int) -> tuple[Budget, int]:
+def budget_of(
+    board: str | None, clock_mhz: float | None, fill: int, *, external: bool = False
+) -> tuple[Budget, int]:
     """Return what a plan may take, and its clock in Hz.
 
+    Args:
+        board: Name or file; ``None``: nothing is limited.
+        clock_mhz: Planned clock; by default that of the board.
+        fill: Most of its lookup tables and flip-flops, in percent.
+        external: Whether weights may come from the memory on the board.
+
     Raises:
-        NibbleflowError: The board is unknown or its file is wrong.
+        NibbleflowError: The board is unknown, its file is wrong, or it has no memory for weights.
     """
     device = None if board is None else find_device(board)
     clock_hz = DEFAULT_CLOCK_HZ if device is None else device.clock_hz
@@ -40,7 +48,12 @@ def budget_of(board: str | None, clock_mhz: float | None, fill: int) -> tuple[Bu
         clock_hz = round(clock_mhz * 1e6)
         if device is not None:  # what its memory moves in a cycle depends on it
             device = replace(device, clock_hz=clock_hz)
-    return Budget(device, fill), clock_hz
+    if external and (device is None or not device.external_bytes_per_second):
+        which = "none is named with --board" if device is None else f"'{device.name}' has none"
+        raise InputFileError(
+            f"--external takes weights from the memory on the board, and {which}; leave it out"
+        )
+    return Budget(device, fill, streaming=external), clock_hz
 
 
 def plan_values(
@@ -78,6 +91,7 @@ def front_of_build(
     board: str | None,
     clock_mhz: float | None,
     fill: int,
+    external: bool = False,
 ) -> dict[str, Any]:
     """Return plans of one build from the fastest that fits to the cheapest of all.
 
@@ -88,11 +102,12 @@ def front_of_build(
         board: As ``explore``.
         clock_mhz: As ``explore``.
         fill: As ``explore``.
+        external: Whether weights may come from the memory on the board.
     """
     bundle = load_bundle(BuildFolder.existing(build).bundle)
     if bundle.graph.digest != digest:
         raise InputFileError(f"{build} has changed while it was explored; start again")
-    budget, clock_hz = budget_of(board, clock_mhz, fill)
+    budget, clock_hz = budget_of(board, clock_mhz, fill, external=external)
     network = network_tables(bundle.graph, budget)
     fastest = (
         cheapest_plan(network, network.problem.fastest_interval)
@@ -105,8 +120,9 @@ def front_of_build(
             "plans": [],
             "lacks": [str(s) for s in shortages(network, fastest.interval)],
         }
-    intervals = network.problem.intervals
-    first, last = fastest.selection.interval, max(intervals)
+    first = fastest.selection.interval
+    intervals = sorted({first, *(n for n in network.problem.intervals if n > first)})
+    last = intervals[-1]
     if fps is not None:
         last = min(last, int(clock_hz // fps))
     plans = []
@@ -226,7 +242,8 @@ def best_plans(plans: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """
 
     def figures(plan: dict[str, Any]) -> list[float]:
-        found = ((plan[r.key], r.sign) for r in _RESPECTS)
+        # Plans of earlier versions took no weights from outside.
+        found = ((plan.get(r.key, 0), r.sign) for r in _RESPECTS)
         return [float("-inf") if value is None else sign * value for value, sign in found]
 
     rows = [figures(plan) for plan in plans]
