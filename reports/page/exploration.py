@@ -76,6 +76,9 @@ def _facts(record: Json) -> Facts:
             ("found", speed),
             ("bound", f"{bound['fps']:,.1f} frames per second, cost {bound['cost']:.4f} or more"),
         ]
+    kib = record["plans"][0].get("external_kib")
+    if bound is not None and kib:
+        facts.append(("weights from outside", f"{kib:,} KiB a frame"))
     # A front counts by the tables alone.
     kept_back = Uses(**record.get("kept_back", {}))
     if any(kept_back):
@@ -85,12 +88,14 @@ def _facts(record: Json) -> Facts:
 
 def _front(record: Json) -> tuple[Block, ...]:
     plans = record["plans"]
+    outside = any(plan.get("external_kib") for plan in plans)
+    counted = (*_RESOURCES, *(["external_kib"] if outside else []))
     rows = tuple(
         (
             text_cell(f"{plan['bits']} {plan['scheme']}"),
             number_cell(plan["fps"], "{:,.1f}"),
             number_cell(plan["interval_cycles"]),
-            *(number_cell(plan[key]) for key in _RESOURCES),
+            *(number_cell(plan[key]) for key in counted),
             number_cell(plan["sqnr_db"], "{:.1f}"),
             text_cell("yes" if plan["optimal"] else "no"),
         )
@@ -99,7 +104,9 @@ def _front(record: Json) -> tuple[Block, ...]:
     columns = (
         Column("network"),
         *(Column(name, True) for name in ("frames per second", "cycles per frame", "LUT", "FF",
-                                          "DSP", "BRAM18", "URAM", "SQNR (dB)")),
+                                          "DSP", "BRAM18", "URAM")),
+        *([Column("KiB of weights from outside", True)] if outside else []),
+        Column("SQNR (dB)", True),
         Column("proved cheapest"),
     )  # fmt: skip
     caption = f"{len(rows)} plans that no other one beats, {BASIS}."
