@@ -41,6 +41,14 @@ def explore(
     workers: Annotated[
         int | None, typer.Option(help="Processes of a front; one per core without this.")
     ] = None,
+    external: Annotated[
+        bool | None,
+        typer.Option(
+            "--external/--on-chip",
+            help="Whether weights may come from the board's memory; only where nothing else fits "
+            "if left out.",
+        ),
+    ] = None,
     json: JsonFile = None,
 ) -> None:
     """Find the best folding, memories and cores for a board or a rate, with proof."""
@@ -57,5 +65,6 @@ def explore(
         "folder": folder,
         "scheduler": scheduler,
         "workers": workers,
+        "external": external,
     }
     run("explore", given, json, None if variants else Path(build))
