@@ -158,6 +158,18 @@ COLUMNS: dict[str, tuple[Column, ...]] = {
         Column("what lacks", "{lacks:s}"),
         Column("nearest that fits", "{nearest:s}"),
     ),
+    "front": (
+        Column("bits", "{bits:s}"),
+        Column("scheme", "{scheme:s}"),
+        Column("frames/s", "{fps:,.1f}"),
+        Column("cycles", "{interval_cycles:,}"),
+        Column("LUT", "{lut:,}"),
+        Column("DSP", "{dsp:,}"),
+        Column("BRAM18", "{bram18:,}"),
+        Column("URAM", "{uram:,}"),
+        Column("SQNR of the worst output (dB)", "{sqnr_db:.1f}"),
+        Column("cost, plan / bound", "{cost:.4f} / {cost_bound:.4f}"),
+    ),
     "sweep": (
         Column("variants", "{variants}"),
         Column("workers", "{workers}"),

@@ -32,6 +32,8 @@ from nibbleflow.sweep import run_sweep
 from quant.bundle import load_bundle
 from quant.errors import InputFileError, PlanError
 from reports.exactplan import ExactPlan, chosen, settled_plan
+from reports.figures import render
+from reports.pareto import pareto_plot
 
 FIFO_NOTE = "FIFOs of estimated size"
 COST = "the sum of the shares of all resources"
@@ -75,7 +77,8 @@ def explore(
 
     Returns:
         ``values`` has ``plans`` (``fps``, ``bits``, resources, ``sqnr_db``), ``objective``,
-        ``bound``, ``optimal``, ``seconds``. One plan is kept in the build.
+        ``bound``, ``optimal``, ``seconds``. One plan is kept in the build; a front is drawn
+            into ``plot``.
 
     Raises:
         NibbleflowError: A build cannot be read, an option contradicts another, or nothing fits.
@@ -102,7 +105,7 @@ def explore(
         found = run_sweep(
             tasks, kept, scheduler=scheduler, workers=workers, done=lambda _: advance(1)
         )
-    return _kept(_front_result(found, begin), build, board, "front")
+    return _kept(_front_result(found, kept / "front.svg", begin), build, board, "front")
 
 
 def _kept(
@@ -297,7 +300,8 @@ def _budget_table(uses: Uses, budget: Budget) -> Table:
     return table
 
 
-def _front_result(found: Sequence[dict[str, Any]], begin: float) -> Result:
+def _front_result(found: Sequence[dict[str, Any]], plot: Path, begin: float) -> Result:
+    """Return the plans of the front, and draw them into ``plot``."""
     plans = [plan for each in found for plan in each["plans"]]
     best = sorted(best_plans(plans), key=lambda p: -p["fps"])
     lacking = [
@@ -307,8 +311,11 @@ def _front_result(found: Sequence[dict[str, Any]], begin: float) -> Result:
     ]
     if not best:
         raise PlanError("; ".join(lacking))
+    basis = f"estimated, {FIFO_NOTE}"
+    write_whole(plot, render(lambda: pareto_plot(best, basis), "svg").decode())
     values = {
         "plans": best,
+        "plot": str(plot),
         "objective": f"{COST}, at every interval of the front",
         "bound": None,
         "optimal": all(plan["optimal"] for plan in best),
@@ -317,7 +324,7 @@ def _front_result(found: Sequence[dict[str, Any]], begin: float) -> Result:
     return Result(
         "explore",
         values,
-        (_plan_table(best, f"estimated, {FIFO_NOTE}"), *(Text(line) for line in lacking)),
+        (_plan_table(best, basis), *(Text(line) for line in (*lacking, f"plot: {plot}"))),
     )
 
 

@@ -25,6 +25,7 @@ from reports.bench import (
     faults,
     fifos,
     floats,
+    front,
     golden,
     gptqsize,
     granularity,
@@ -73,6 +74,7 @@ BENCHMARKS = (
     deadlock.BENCHMARK,
     fifos.BENCHMARK,
     explore.BENCHMARK,
+    front.BENCHMARK,
     sweep.BENCHMARK,
 )
 CHECKOUT = Path(__file__).resolve().parents[2]

@@ -200,7 +200,7 @@ def test_an_unknown_name_is_refused(checkout, capsys):
         "error: no benchmark 'speed'; choose demo, float, yolov5n, yolox_nano, mobileone, verify, "
         "study, yolov7, recipes, gptq, "
         "calibration, golden, hls, granularity, schemes, packed, estimates, synth, faults, "
-        "network, simspeed, deadlock, fifos, explore, sweep\n"
+        "network, simspeed, deadlock, fifos, explore, front, sweep\n"
     )
 
 
@@ -338,6 +338,7 @@ def test_names_and_needs_are_those_of_the_real_data():
         "deadlock",
         "fifos",
         "explore",
+        "front",
         "sweep",
     ]
     assert demo.BENCHMARK.needs == ()
