@@ -61,18 +61,23 @@ _W4A8 = ("--weight-bits", "4", "--act-bits", "8")
 _W4A4 = ("--weight-bits", "4", "--act-bits", "4")
 _SPARE = ("--scheme", "e2m1-spare")
 _ALONE = ("--weight-bits", "4", "--weights-only", *_SPARE, "--least-ratio")
+_AT_35 = ("--least-ratio", "3.5")
 CASES = (
     Case(YOLOV5N_SUBJECT, "W4 alone, E2M1 and a spare, 3.5x", (*_ALONE, "3.5"), "best"),
     Case(YOLOX_SUBJECT, "W4 alone, E2M1 and a spare, 3.4x", (*_ALONE, "3.4"), "best"),
     *(
-        Case(subject, "W4A8, E2M1 and a spare", (*_W4A8, *_SPARE), recipe)
-        for subject in (YOLOV5N_SUBJECT, MOBILEONE_SUBJECT)
-        for recipe in ("best", "gptq", "rtn")
-    ),
-    *(
         Case(subject, f"W4 alone, E2M1 and a spare, {ratio}x", (*_ALONE, ratio), recipe)
         for subject, ratio in ((YOLOV5N_SUBJECT, "3.5"), (YOLOX_SUBJECT, "3.4"))
         for recipe in ("gptq", "rtn")
+    ),
+    *(
+        Case(subject, f"W4A8, E2M1 and a spare{words}", (*_W4A8, *_SPARE, *more), recipe)
+        for subject, words, more in (
+            (YOLOV5N_SUBJECT, "", ()),
+            (YOLOV5N_SUBJECT, ", 3.5x", _AT_35),
+            (MOBILEONE_SUBJECT, ", 3.5x", _AT_35),
+        )
+        for recipe in ("best", "gptq", "rtn")
     ),
     *(Case(DEMO, "W4A4", _W4A4, r) for r in ("rtn", "gptq", "adaround", "distill", "best")),
 )
