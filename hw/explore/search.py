@@ -205,14 +205,17 @@ def schedule_of(network: Network, selection: Selection, clock_hz: int) -> Schedu
 
 
 def memory_styles(selection: Selection) -> dict[str, MemoryStyle]:
-    """Return the style of every weight memory and of every FIFO in block or ultra RAM."""
+    """Return the style of every weight memory, and of every FIFO that is a memory.
+
+    Without a style a FIFO of many bits would lie in block RAM, wherever it was planned.
+    """
     styles: dict[str, MemoryStyle] = {
         f"{name}.weights": option.style
         for name, option in selection.nodes.items()
         if option.style is not None
     }
     for (producer, consumer), fifo in selection.fifos.items():
-        if fifo.style == "block" or fifo.style == "ultra":
+        if fifo.style != "shift":
             styles[f"{producer}->{consumer}"] = fifo.style
     return styles
 

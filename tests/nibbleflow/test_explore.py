@@ -50,8 +50,63 @@ def test_what_is_kept_back_is_told(cli, build, tmp_path, monkeypatch):
         "kept back from the board, since exact plans take more than the tables count: "
         "1,200 lookup tables, 42 block RAMs of 18 Kibit; what is proved is proved of the rest"
     ) in " ".join(done.out.split())
-    kept = {"lut": 1200, "ff": 0, "dsp": 0, "bram18": 42, "uram": 0}
+    kept = {"lut": 1200, "ff": 0, "dsp": 0, "bram18": 42, "uram": 0, "external_kib": 0}
     assert json.loads(told.read_text())["kept_back"] == kept
+
+
+# A board that holds neither the demo's weights nor enough logic for them.
+SMALL_BOARD = """\
+name = "small"
+part = "xck26"
+family = "ultrascale+"
+lut = 36_000
+ff = 72_000
+dsp = 200
+bram36 = 24
+uram = 0
+external_mb_per_s = 19_200
+clock_mhz = 200
+"""
+
+
+def test_weights_come_from_outside_where_nothing_else_fits(cli, build, tmp_path):
+    board, told = tmp_path / "small.toml", tmp_path / "told.json"
+    board.write_text(SMALL_BOARD)
+    done = cli("explore", build, "--board", board, "--on-chip")
+    assert (done.code, "does not fit on small at any rate" in done.error) == (1, True)
+    done = cli("explore", build, "--board", board, "--json", told)
+    assert done.code == 0, done.err
+    said = "nothing fits with all weights on the chip; some may come from the board's memory"
+    assert said in " ".join(done.err.split())
+    values = json.loads(told.read_text())
+    plan = values["plans"][0]
+    assert plan["external_kib"] > 0
+    assert plan["bram18"] <= 48
+    memory = json.loads((build / "schedule.json").read_text())["memory"]
+    names = [name.removesuffix(".weights") for name, s in memory.items() if s == "external"]
+    assert names
+    assert (
+        f"weights of {len(names)} layers come from the memory on the board, whose whole bandwidth "
+        f"counts: {', '.join(names)}"
+    ) in " ".join(done.out.split())
+    # The kept plan is the one that is built.
+    done = cli("generate", build, "--rtl", "--json", told)
+    assert done.code == 0, done.err
+    built = json.loads(told.read_text())["external"]
+    assert sorted(row["layer"] for row in built["weights"]) == sorted(names)
+    assert built["bytes_per_second"] <= built["board_bytes_per_second"] == 19_200_000_000
+
+
+def test_a_board_without_memory_brings_no_weights(cli, kept_build, tmp_path):
+    board = tmp_path / "bare.toml"
+    board.write_text(SMALL_BOARD.replace("19_200", "0"))
+    for front in ((), ("--front",)):
+        done = cli("explore", kept_build, "--board", board, "--external", *front)
+        assert (done.code, done.error) == (
+            1,
+            "--external takes weights from the memory on the board, and 'small' has none; leave it "
+            "out",
+        )
 
 
 def figures(fps, lut, sqnr):
@@ -82,6 +137,11 @@ def test_best_plans():
         (
             ("--board", "zcu104", "--fill", 0),
             "a plan cannot take 0 % of a board's tables; give 1 to 100",
+        ),
+        (
+            ("--fps", 30, "--external"),
+            "--external takes weights from the memory on the board, and none is named with "
+            "--board; leave it out",
         ),
         (
             ("--front", "--variants", "w4-pwlq"),
@@ -148,3 +208,6 @@ def test_front_of_a_variant(cli, tmp_path):
     assert len({p["fps"] for p in plans}) > 1
     assert all(p["sqnr_db"] is not None for p in plans)
     assert [p["fps"] for p in plans] == sorted((p["fps"] for p in plans), reverse=True)
+    plot = tmp_path / "front" / "front.svg"
+    assert values["plot"] == str(plot)
+    assert "W3A8 symmetric, SQNR" in plot.read_text()

@@ -2,10 +2,13 @@
 """The explorer on a small network: fastest, cheapest, FIFO sizes, shortages."""
 
 from dataclasses import replace
+from itertools import cycle
+from typing import get_args
 
 import pytest
 
 from hw.devices import find_device
+from hw.edges import FifoStyle
 from hw.explore import (
     Budget,
     Exploration,
@@ -63,6 +66,12 @@ def test_schedule_builds():
     built = build_network(GRAPH, schedule)
     slowest = max(cell.interval for cell in built.cells.values())
     assert slowest <= found.selection.interval
+    lying = dict(zip(found.selection.fifos, cycle(get_args(FifoStyle)), strict=False))
+    fifos = {k: replace(f, style=lying[k]) for k, f in found.selection.fifos.items()}
+    memory = schedule_of(network, replace(found.selection, fifos=fifos), 1).memory
+    kept = {key: memory.get(f"{key[0]}->{key[1]}", "shift") for key in fifos}
+    assert kept == lying
+    assert set(lying.values()) == {"shift", "distributed", "block", "ultra"}
 
 
 def test_sizes_hold_real_fifos():
