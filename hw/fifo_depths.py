@@ -155,9 +155,11 @@ def throughput_depths(
     # Where the least depth is a wire the cells' own places are often enough.
     best = {key: depth if minimal[key] else 0 for key, depth in enough.items()}
     interval = _interval(tokens, best, frames)
-    if interval > target_cycles:
-        best = enough
-        interval = _interval(tokens, best, frames)
+    # What was held is enough by itself; least depths may put the same beats onto other edges.
+    for more in (held, enough):
+        if interval > target_cycles:
+            best = more
+            interval = _interval(tokens, best, frames)
     return ThroughputDepths(best, target_cycles, interval, bottleneck)
 
 
