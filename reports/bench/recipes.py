@@ -61,7 +61,7 @@ _W4A8 = ("--weight-bits", "4", "--act-bits", "8")
 _W4A4 = ("--weight-bits", "4", "--act-bits", "4")
 _SPARE = ("--scheme", "e2m1-spare")
 _ALONE = ("--weight-bits", "4", "--weights-only", *_SPARE, "--least-ratio")
-_AT_35 = ("--least-ratio", "3.5")
+_BOOKS = ("--scheme", "codebook", "--least-ratio", "3.5")
 CASES = (
     Case(YOLOV5N_SUBJECT, "W4 alone, E2M1 and a spare, 3.5x", (*_ALONE, "3.5"), "best"),
     Case(YOLOX_SUBJECT, "W4 alone, E2M1 and a spare, 3.4x", (*_ALONE, "3.4"), "best"),
@@ -71,11 +71,11 @@ CASES = (
         for recipe in ("gptq", "rtn")
     ),
     *(
-        Case(subject, f"W4A8, E2M1 and a spare{words}", (*_W4A8, *_SPARE, *more), recipe)
-        for subject, words, more in (
-            (YOLOV5N_SUBJECT, "", ()),
-            (YOLOV5N_SUBJECT, ", 3.5x", _AT_35),
-            (MOBILEONE_SUBJECT, ", 3.5x", _AT_35),
+        Case(subject, f"W4A8, {words}", (*_W4A8, *options), recipe)
+        for subject, words, options in (
+            (YOLOV5N_SUBJECT, "a codebook per filter, 3.5x", _BOOKS),
+            (MOBILEONE_SUBJECT, "a codebook per filter, 3.5x", _BOOKS),
+            (YOLOV5N_SUBJECT, "E2M1 and a spare", _SPARE),
         )
         for recipe in ("best", "gptq", "rtn")
     ),
