@@ -91,6 +91,7 @@ COLUMNS: dict[str, tuple[Column, ...]] = {
             "quantize, wall / processor (s)",
             "{quantize_seconds:,.0f} / {quantize_cpu_seconds:,.0f}",
         ),
+        Column("peak memory (MiB)", "{quantize_peak_mib:,.0f}"),
     ),
     "verify": (
         Column("model", "{model}"),
@@ -157,6 +158,10 @@ COLUMNS: dict[str, tuple[Column, ...]] = {
         Column("solved (s), wall / CPU", "{solve_seconds:.1f} / {solve_cpu_seconds:.1f}"),
         Column("what lacks", "{lacks:s}"),
         Column("nearest that fits", "{nearest:s}"),
+        Column(
+            "with weights from the board's memory: frames/s, layers",
+            "{streamed_fps:.1f}, {streamed_layers}",
+        ),
     ),
     "front": (
         Column("bits", "{bits:s}"),

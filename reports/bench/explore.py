@@ -9,8 +9,11 @@ SEEDED = ("--seed", "1", "--calib", "random:2", "--img", "64")
 BITS = ("--weight-bits", "4", "--act-bits", "4", "--output-bits", "8")
 # Shapes and bits decide; weights and images do not matter. So builds are made for small images and
 # explored for large ones.
-MODELS = (("YOLOv5n", "arch:yolov5n"), ("YOLOv7-tiny", "arch:yolov7-tiny"))
-BOARDS = ("zcu104", "kv260")
+MODELS = (
+    ("YOLOv5n", "arch:yolov5n", ("zcu104", "kv260")),
+    ("YOLOv7-tiny", "arch:yolov7-tiny", ("zcu104", "kv260")),
+    ("YOLOv7", "arch:yolov7", ("u250",)),
+)
 PIXELS = 640
 DEMO_FPS, DEMO_BOARD = "1500", "kv260"
 
@@ -19,10 +22,10 @@ def run(runner: Runner) -> dict[str, list[Row]]:
     """Quantize, explore for both boards, run the demo's plan in RTL, count memories."""
     plans: list[Row] = []
     builds = {}
-    for name, model in MODELS:
+    for name, model, boards in MODELS:
         builds[name] = runner.folder / name.lower()
         runner.nibbleflow("quantize", model, *SEEDED, *BITS, "-o", builds[name], "--force")
-        for board in BOARDS:
+        for board in boards:
             found = runner.module(
                 "reports.bench.explored", builds[name], "--board", board, "--pixels", str(PIXELS),
                 one_core=True,

@@ -2,7 +2,8 @@
 """``python -m reports.bench.explored BUILD --board NAME --json FILE``: explore a build and time it.
 
 A program of its own, so that its time is that of this one network. Where nothing fits, the reasons
-and what is nearest stand in the figures; where a plan was found, its exact FIFOs and cycles too.
+and what is nearest stand in the figures, and what fits by the tables with weights from the memory
+on the board; where a plan was found on the chip, its exact FIFOs and cycles too.
 """
 
 import argparse
@@ -49,6 +50,15 @@ _EXACT_FIGURES = (
     *(f"exact_{key}" for key in Uses._fields),
     *(f"kept_back_{key}" for key in Uses._fields),
 )
+_STREAMED_FIGURES = (
+    "streamed_fps",
+    "streamed_interval_cycles",
+    "streamed_interval_bound_cycles",
+    "streamed_layers",
+    "streamed_kib_per_frame",
+    "streamed_solve_seconds",
+    "streamed_solve_cpu_seconds",
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -94,7 +104,7 @@ def measure(graph: QGraph, board: str) -> dict[str, Any]:
         instead = "; ".join(str(n) for n in nearest(network, device.clock_hz, None))
         nothing = dict.fromkeys((*_FIGURES, *_EXACT_FIGURES))
         reasons = {"fastest_proved": found.proved, "lacks": lacks, "nearest": instead}
-        return {"fits": False, **nothing, **reasons, **times}
+        return {"fits": False, **nothing, **reasons, **times, **_streamed(network)}
     exact = settled_plan(network, found, None, device.clock_hz, _tell)
     found = exact.exploration
     selection = found.selection
@@ -112,7 +122,31 @@ def measure(graph: QGraph, board: str) -> dict[str, Any]:
         "lacks": None,
         "nearest": None,
         **times,
+        **dict.fromkeys(_STREAMED_FIGURES),
     }
+
+
+def _streamed(network: Network) -> dict[str, Any]:
+    """Return the fastest plan by the tables that takes weights from the board's memory too."""
+    begin, begin_cpu = perf_counter(), process_time()
+    beside = network.streaming
+    found = None if beside is None else fastest_plan(beside)
+    if beside is None or found is None or isinstance(found, NoPlan):
+        return dict.fromkeys(_STREAMED_FIGURES)
+    selection, device = found.selection, network.budget.device
+    if device is None:
+        raise TypeError("only boards have a memory")
+    layers = sum(option.style == "external" for option in selection.nodes.values())
+    values = (
+        round(device.clock_hz / selection.interval, 2),
+        selection.interval,
+        found.interval_bound,
+        layers,
+        selection.uses.external_kib,
+        round(perf_counter() - begin, 2),
+        round(process_time() - begin_cpu, 2),
+    )
+    return dict(zip(_STREAMED_FIGURES, values, strict=True))
 
 
 def _tell(line: str) -> None:

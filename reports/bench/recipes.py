@@ -72,12 +72,12 @@ CASES = (
     ),
     *(
         Case(subject, f"W4A8, {words}", (*_W4A8, *options), recipe)
-        for subject, words, options in (
-            (YOLOV5N_SUBJECT, "a codebook per filter, 3.5x", _BOOKS),
-            (MOBILEONE_SUBJECT, "a codebook per filter, 3.5x", _BOOKS),
-            (YOLOV5N_SUBJECT, "E2M1 and a spare", _SPARE),
+        for subject, words, options, recipes in (
+            (YOLOV5N_SUBJECT, "a codebook per filter, 3.5x", _BOOKS, ("best", "gptq", "rtn")),
+            (YOLOV5N_SUBJECT, "E2M1 and a spare", _SPARE, ("best", "gptq")),
+            (MOBILEONE_SUBJECT, "a codebook per filter, 3.5x", _BOOKS, ("gptq", "rtn")),
         )
-        for recipe in ("best", "gptq", "rtn")
+        for recipe in recipes
     ),
     *(Case(DEMO, "W4A4", _W4A4, r) for r in ("rtn", "gptq", "adaround", "distill", "best")),
 )

@@ -56,3 +56,20 @@ def test_same_figures_with_and_without_a_plan(monkeypatch):
     assert not fails["fits"]
     assert "lookup tables: at least" in fails["lacks"]
     assert set(fits) == set(fails)
+
+
+def test_weights_from_the_boards_memory_where_the_chip_has_no_room(monkeypatch):
+    pytest.importorskip("ortools", reason="OR-tools is not installed")
+    node, source = sample_conv(1, 64, 64, 3, act_bits=4, names=("conv", "image"))
+    image = replace(Input("image", (64, 8, 8), source), output=replace(source, bits=8))
+    graph = QGraph("one", (image, node, Output("out", "conv")))
+    board = replace(find_device("zcu104"), lut=6000, ff=12_000, dsp=40, bram36=0, uram=0)
+    monkeypatch.setattr(explored, "find_device", lambda name: board)
+    found = explored.measure(graph, "small")
+    assert not found["fits"]
+    assert found["streamed_layers"] == 1
+    assert found["streamed_interval_cycles"] >= found["streamed_interval_bound_cycles"]
+    # 64 x 64 x 9 weights of 4 bits are 18 KiB, read again for every few pixels of 64.
+    reads, rest = divmod(found["streamed_kib_per_frame"], 18)
+    assert rest == 0
+    assert 8 <= reads <= 64
