@@ -3,6 +3,7 @@
 
 import shutil
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -77,7 +78,7 @@ def replay_node(
     sources = sources_of(node)
     tensors = GoldenModel(graph).run(codes[None], keep=(*dict.fromkeys(sources), name)).tensors
     golden = tensors[name][0]
-    cell = build_network(graph, schedule).cells[name]
+    cell = build_network(graph, _filled(schedule)).cells[name]
     frames = SPEED_FRAMES + PAUSED_FRAMES
     failure: str | None = None
     cycles = counted = planned = None
@@ -173,6 +174,15 @@ def replay_node(
     if verdict.ok and not waves:
         shutil.rmtree(work, ignore_errors=True)
     return verdict
+
+
+def _filled(schedule: Schedule) -> Schedule:
+    """Return a schedule without memories that a load stream fills: a cell alone has none.
+
+    Block RAM is read in the same cycles as ultra RAM.
+    """
+    memory = {key: "block" if style == "ultra" else style for key, style in schedule.memory.items()}
+    return replace(schedule, memory=memory)
 
 
 def _run(

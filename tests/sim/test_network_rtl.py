@@ -19,6 +19,7 @@ from quant.nodes import Add, Input, Output
 from quant.samples import sample_codes, sample_conv, sample_format, sample_graph
 from sim.verify import replay_node, verify_whole
 from sim.verify.depths import run_at_depths
+from sim.verify.small_graphs import small_graph
 
 pytestmark = pytest.mark.rtl
 
@@ -189,3 +190,13 @@ def test_one_node_replayed_alone(sample, work):
             seed=1,
             replay="x",
         )
+
+
+def test_a_node_with_loaded_weights_is_replayed_alone(work):
+    graph, schedule = small_graph("loaded")
+    codes = sample_codes(1, graph.input.shape, 8)
+    verdict = replay_node(
+        graph, schedule, "second", codes, work / "r", work / "b", frame=0, seed=1, replay="x"
+    )
+    assert (verdict.ok, verdict.mismatches) == (True, 0)
+    assert verdict.counted_interval == verdict.planned_interval > 0
