@@ -57,7 +57,7 @@ def test_no_toml_form(tmp_path):
         (
             "[report]\nbuilt = 'x'\n",
             "{file}: 'report' takes no 'built'; it takes build, vendor, fps, board, clock_mhz, "
-            "max_macs, core",
+            "max_macs, core, stream_weights",
         ),
         ("[report]\nbuild = 3\n", "{file}: 'build' of 'report' is 3, which is of no use"),
         ("[report]\n", "{file}: 'report' needs 'build'; add the line"),
