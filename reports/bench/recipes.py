@@ -61,7 +61,8 @@ _W4A8 = ("--weight-bits", "4", "--act-bits", "8")
 _W4A4 = ("--weight-bits", "4", "--act-bits", "4")
 _SPARE = ("--scheme", "e2m1-spare")
 _ALONE = ("--weight-bits", "4", "--weights-only", *_SPARE, "--least-ratio")
-_BOOKS = ("--scheme", "codebook", "--least-ratio", "3.5")
+_AT_35 = ("--least-ratio", "3.5")
+_BOOKS = ("--scheme", "codebook", *_AT_35)
 CASES = (
     Case(YOLOV5N_SUBJECT, "W4 alone, E2M1 and a spare, 3.5x", (*_ALONE, "3.5"), "best"),
     Case(YOLOX_SUBJECT, "W4 alone, E2M1 and a spare, 3.4x", (*_ALONE, "3.4"), "best"),
@@ -75,6 +76,7 @@ CASES = (
         for subject, words, options, recipes in (
             (YOLOV5N_SUBJECT, "a codebook per filter, 3.5x", _BOOKS, ("best", "gptq", "rtn")),
             (YOLOV5N_SUBJECT, "E2M1 and a spare", _SPARE, ("best", "gptq")),
+            (YOLOV5N_SUBJECT, "E2M1 and a spare, 3.5x", (*_SPARE, *_AT_35), ("best",)),
             (MOBILEONE_SUBJECT, "a codebook per filter, 3.5x", _BOOKS, ("gptq", "rtn")),
         )
         for recipe in recipes
