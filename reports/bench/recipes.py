@@ -81,7 +81,7 @@ CASES = (
         )
         for recipe in recipes
     ),
-    *(Case(DEMO, "W4A4", _W4A4, r) for r in ("rtn", "gptq", "adaround", "distill", "best")),
+    *(Case(DEMO, "W4A4", _W4A4, r) for r in ("rtn", "gptq", "adaround")),
 )
 
 
