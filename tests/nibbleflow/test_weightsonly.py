@@ -66,7 +66,7 @@ def test_report_plans_no_hardware(cli, kept):
     assert done.code == 1
     assert done.error == (
         f"{kept} is of kind weights: there is no hardware to plan or compare; leave "
-        "--vendor, --fps, --board, --clock, --max-macs and --core out"
+        "--vendor, --fps, --board, --clock, --max-macs, --core and --stream-weights out"
     )
 
 
