@@ -34,6 +34,7 @@ from quant.ptq.recipes.weights import save_biases, stored_network
 from quant.ptq.settings import QuantizeSettings
 from quant.ptq.steps import plan_steps
 from quant.ptq.study import (
+    ENERGY_IMAGES,
     RoundedNetwork,
     edges_of,
     input_energy,
@@ -55,7 +56,6 @@ ACTIVATION_OPTIONS = (
     "codebook",
     "correction",
 )
-ENERGY_IMAGES = 16
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,9 @@ from quant.weightsonly import LayerWeights, weights_memory
 # Layers rounded at once: sorting and sums run without Python's lock. Each needs its own memory.
 WORKERS = 2
 
+# Images that are enough to weigh the errors of weights with the energy of their inputs.
+ENERGY_IMAGES = 16
+
 Floats32 = npt.NDArray[np.float32]
 Floats = npt.NDArray[np.float64]
 

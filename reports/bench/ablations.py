@@ -5,14 +5,13 @@ import json
 from dataclasses import dataclass
 
 from reports.bench.bootstrap import Scores, difference, mean_score
-from reports.bench.calibrated import FOUR_BITS, Fields, Scope
+from reports.bench.calibrated import FOUR_BITS, Bits, Fields, Scope, widths
 from reports.bench.imagewise import read_boxes, read_figures
 from reports.bench.kept import kept_row
 from reports.bench.record import Row
 from reports.bench.runner import Runner
 from reports.bench.subjects import Arguments, Subject
 
-Bits = tuple[int, int]
 FOUR = (FOUR_BITS, FOUR_BITS)
 
 
@@ -109,13 +108,12 @@ class Run:
         runner, scope = self.runner, self.scope
         file = scope.file(runner, label, (("nearest", {}), (kind, fields)))
         folder = runner.folder / "ablation"
-        widths = ("--weight-bits", str(bits[0]), "--act-bits", str(bits[1]))
         runner.nibbleflow(
             "quantize",
             *subject.calibration,
             "-o",
             folder,
-            *(*widths, *options, "--recipe", file, "--force"),
+            *(*widths(bits), *options, "--recipe", file, "--force"),
         )
         limit = ("--limit", str(scope.images)) if scope.images else ()
         found = runner.module("reports.bench.imagewise", folder, *subject.results, *limit)

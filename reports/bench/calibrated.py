@@ -13,6 +13,8 @@ from reports.bench.subjects import (
 )
 
 Fields = dict[str, str | int | float | bool]
+# Weight and activation bits.
+Bits = tuple[int, int]
 FOUR_BITS = 4
 
 
@@ -37,9 +39,9 @@ class Scope:
 
     detectors: tuple[Subject, ...]
     recipes: tuple[str, ...]
-    bits: tuple[tuple[int, int], ...]
+    bits: tuple[Bits, ...]
     merged: tuple[Subject, ...]
-    merged_bits: tuple[tuple[int, int], ...]
+    merged_bits: tuple[Bits, ...]
     detector: Subject
     images: int
     steps: int
@@ -48,17 +50,16 @@ class Scope:
     gptq_images: int
     seeds: tuple[int, ...] = (1, 2, 3)
 
-    def options(self, bits: tuple[int, int], recipe: str) -> tuple[str, ...]:
-        """Return the options of ``quantize``: bits of weights and activations, and their codes.
+    def codes(self, bits: Bits, recipe: str) -> tuple[str, ...]:
+        """Return the options of ``quantize`` that choose the codes of weights and activations.
 
         With 4-bit activations the stem has 8 bits on both sides. TASKQ brings its own codes.
         """
-        widths = ("--weight-bits", str(bits[0]), "--act-bits", str(bits[1]))
         weights = ("--scheme", "e2m1-spare") if bits[0] == FOUR_BITS else ()
         if bits[1] != FOUR_BITS:
-            return (*widths, *weights)
+            return weights
         codes = () if recipe == "taskq" else ("--codebook", "always")
-        return (*widths, *weights, "--stem-act-bits", "8", *codes)
+        return (*weights, "--stem-act-bits", "8", *codes)
 
     def recipe(self, runner: Runner, name: str) -> str:
         """Return a recipe's name, or the file of the same stages at this scope's size."""
@@ -91,6 +92,11 @@ class Scope:
         path = runner.folder / f"{label}.toml"
         runner.path(path).write_text("\n".join(text), encoding="utf-8")
         return str(path)
+
+
+def widths(bits: Bits) -> tuple[str, ...]:
+    """Return the options of ``quantize`` that say so many bits."""
+    return ("--weight-bits", str(bits[0]), "--act-bits", str(bits[1]))
 
 
 def _toml(value: str | float | bool) -> str:

@@ -15,7 +15,7 @@ from quant.errors import InputFileError
 from reports.bench.ablations import Run, all_ablations
 from reports.bench.benchmark import Benchmark
 from reports.bench.builds import DATA, MOBILEONE, MORE_CALIBRATION, OBJECTS, YOLOX_NANO
-from reports.bench.calibrated import FOUR_BITS, FULL, SMALL, Scope
+from reports.bench.calibrated import FOUR_BITS, FULL, SMALL, Bits, Scope, widths
 from reports.bench.kept import kept_row
 from reports.bench.record import Row
 from reports.bench.runner import Runner
@@ -58,20 +58,21 @@ def measured(
     scope: Scope,
     digest: str,
     subject: Subject,
-    bits: tuple[int, int],
+    bits: Bits,
     recipe: str,
 ) -> Row:
     """Quantize and evaluate one case."""
-    options = scope.options(bits, recipe)
+    codes = scope.codes(bits, recipe)
     named: Row = {
         "model": subject.name,
         "weight_bits": bits[0],
         "act_bits": bits[1],
         "recipe": recipe,
-        "codes": " ".join(options[4:]),
+        "codes": " ".join(codes),
         "steps_per_block": scope.steps if recipe in BLOCKWISE else None,
     }
     file = scope.recipe(runner, recipe)
+    options = (*widths(bits), *codes)
     row = recipe_row(runner, subject, options, file, digest=digest, images=scope.images)
     verified = _verified(runner) if recipe == "best" and bits[0] == FOUR_BITS else {}
     return named | row | verified

@@ -14,6 +14,7 @@ from pathlib import Path
 from time import perf_counter, process_time
 from typing import Any
 
+from hw.device import Device
 from hw.devices import find_device
 from hw.explore import (
     Budget,
@@ -104,7 +105,7 @@ def measure(graph: QGraph, board: str) -> dict[str, Any]:
         instead = "; ".join(str(n) for n in nearest(network, device.clock_hz, None))
         nothing = dict.fromkeys((*_FIGURES, *_EXACT_FIGURES))
         reasons = {"fastest_proved": found.proved, "lacks": lacks, "nearest": instead}
-        return {"fits": False, **nothing, **reasons, **times, **_streamed(network)}
+        return {"fits": False, **nothing, **reasons, **times, **_streamed(network, device)}
     exact = settled_plan(network, found, None, device.clock_hz, _tell)
     found = exact.exploration
     selection = found.selection
@@ -126,16 +127,14 @@ def measure(graph: QGraph, board: str) -> dict[str, Any]:
     }
 
 
-def _streamed(network: Network) -> dict[str, Any]:
+def _streamed(network: Network, device: Device) -> dict[str, Any]:
     """Return the fastest plan by the tables that takes weights from the board's memory too."""
     begin, begin_cpu = perf_counter(), process_time()
     beside = network.streaming
     found = None if beside is None else fastest_plan(beside)
     if beside is None or found is None or isinstance(found, NoPlan):
         return dict.fromkeys(_STREAMED_FIGURES)
-    selection, device = found.selection, network.budget.device
-    if device is None:
-        raise TypeError("only boards have a memory")
+    selection = found.selection
     layers = sum(option.style == "external" for option in selection.nodes.values())
     values = (
         round(device.clock_hz / selection.interval, 2),

@@ -87,7 +87,7 @@ def recipe_row(
     options: Arguments,
     recipe: str,
     *,
-    digest: str = "",
+    digest: str,
     images: int = 0,
 ) -> Row:
     """Quantize and evaluate a network; the build stays until the next one.

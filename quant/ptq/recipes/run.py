@@ -30,13 +30,10 @@ from quant.ptq.recipes.workspace import Workspace, task_key
 from quant.ptq.schemes.setting import quantize_layer
 from quant.ptq.settings import QuantizeSettings
 from quant.ptq.steps import Step
-from quant.ptq.study import input_energy
+from quant.ptq.study import ENERGY_IMAGES, input_energy
 
 Floats = npt.NDArray[np.float64]
 Bars = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
-
-# Images that weigh the errors of weights where no layerwise stage does.
-ENERGY_IMAGES = 16
 
 
 def no_bars(what: str, total: int) -> AbstractContextManager[Callable[[int], None]]:
